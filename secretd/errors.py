@@ -1,0 +1,295 @@
+"""The closed set of errors: what can go wrong, and what each peer is told.
+
+Every class that may reach a peer carries a stable ``code`` (the native wire's name for it), libvirt's error
+code and domain (for the libvirt wire), and the exit status of the command line tool.  A message never holds
+a value, a key or a path of the daemon's own: it is written for the peer.  What nobody foresaw becomes
+InternalError with an id that the log has too.
+
+Source: libvirt's virErrorNumber and virErrorDomain (include/libvirt/virterror.h, 12.8) for the numbers.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class LibvirtCode(IntEnum):
+    """libvirt's virErrorNumber, as far as a secret daemon answers with it."""
+
+    INTERNAL_ERROR = 1
+    NO_SUPPORT = 3
+    INVALID_ARG = 8
+    XML_ERROR = 27
+    OPERATION_DENIED = 29
+    SYSTEM_ERROR = 38
+    RPC = 39
+    OPERATION_INVALID = 55
+    INVALID_SECRET = 65
+    NO_SECRET = 66
+    RESOURCE_BUSY = 87
+    ACCESS_DENIED = 88
+    XML_INVALID_SCHEMA = 92
+
+
+class LibvirtDomain(IntEnum):
+    """libvirt's virErrorDomain, as far as a secret daemon answers with it."""
+
+    NONE = 0
+    XML = 5
+    RPC = 7
+    SECRET = 30
+    ACCESS = 55
+
+
+class ExitStatus(IntEnum):
+    """What secretctl's exit status says; documented in docs/secretctl.md."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    DENIED = 5
+    INVALID = 6
+    UNREACHABLE = 7
+    SEALED = 8
+    STORE = 9
+
+
+class SecretdError(Exception):
+    """The root of the tree; raised only as one of its subclasses."""
+
+    code: ClassVar[str]
+    libvirt_code: ClassVar[LibvirtCode] = LibvirtCode.INTERNAL_ERROR
+    libvirt_domain: ClassVar[LibvirtDomain] = LibvirtDomain.SECRET
+    exit_status: ClassVar[ExitStatus] = ExitStatus.FAILED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+# The protocol itself. h11's rule: an error says whose fault it is.
+
+
+class LocalProtocolError(SecretdError):
+    """Our own code asked the wire core for something the protocol does not allow."""
+
+    code = "local-protocol-error"
+
+
+class RemoteProtocolError(SecretdError):
+    """The peer broke the framing; nothing more it sends can be understood, so the connection ends."""
+
+    code = "protocol-error"
+    libvirt_code = LibvirtCode.RPC
+    libvirt_domain = LibvirtDomain.RPC
+    exit_status = ExitStatus.UNREACHABLE
+
+
+# What the peer asked for is wrong in itself.
+
+
+class InvalidRequestError(SecretdError):
+    """An argument is not one this operation takes."""
+
+    code = "invalid-request"
+    libvirt_code = LibvirtCode.INVALID_ARG
+    exit_status = ExitStatus.INVALID
+
+
+class InvalidXmlError(InvalidRequestError):
+    """The document is not well-formed, or holds what no document here may hold (a DTD, say)."""
+
+    code = "invalid-xml"
+    libvirt_code = LibvirtCode.XML_ERROR
+    libvirt_domain = LibvirtDomain.XML
+
+
+class InvalidDocumentError(InvalidRequestError):
+    """The document is well-formed XML that the schema does not allow."""
+
+    code = "invalid-document"
+    libvirt_code = LibvirtCode.XML_INVALID_SCHEMA
+    libvirt_domain = LibvirtDomain.XML
+
+
+class UnknownOperationError(InvalidRequestError):
+    """There is no operation of that name."""
+
+    code = "unknown-operation"
+    libvirt_code = LibvirtCode.NO_SUPPORT
+
+
+class InvalidValueError(InvalidRequestError):
+    """The value is empty, too long, not canonical base64, or came in a descriptor that is not sealed."""
+
+    code = "invalid-value"
+
+
+class OperationInvalidError(InvalidRequestError):
+    """The request is well formed, but the secret as it is does not allow it."""
+
+    code = "operation-invalid"
+    libvirt_code = LibvirtCode.OPERATION_INVALID
+
+
+# What the peer asked for is not there.
+
+
+class NotFoundError(SecretdError):
+    """No secret has that id or usage, or none that this caller may see."""
+
+    code = "no-secret"
+    libvirt_code = LibvirtCode.NO_SECRET
+    exit_status = ExitStatus.NOT_FOUND
+
+
+class NoValueError(NotFoundError):
+    """The secret has no value yet."""
+
+    code = "no-value"
+
+
+# Somebody else was first.
+
+
+class ConflictError(SecretdError):
+    """Another secret has that usage or that id already."""
+
+    code = "conflict"
+    exit_status = ExitStatus.CONFLICT
+
+
+class DigestMismatchError(ConflictError):
+    """The secret was changed since the digest was read."""
+
+    code = "digest-mismatch"
+    libvirt_code = LibvirtCode.OPERATION_INVALID
+
+
+class BusyError(ConflictError):
+    """Others kept changing the same secret; nothing was done, and the request may be repeated."""
+
+    code = "busy"
+    libvirt_code = LibvirtCode.RESOURCE_BUSY
+
+
+# The caller may not.
+
+
+class AccessDeniedError(SecretdError):
+    """The caller does not hold the permission."""
+
+    code = "access-denied"
+    libvirt_code = LibvirtCode.ACCESS_DENIED
+    libvirt_domain = LibvirtDomain.ACCESS
+    exit_status = ExitStatus.DENIED
+
+
+class ReadOnlyError(AccessDeniedError):
+    """The connection is read-only: it never writes and never reveals a value."""
+
+    code = "read-only"
+    libvirt_code = LibvirtCode.OPERATION_DENIED
+    libvirt_domain = LibvirtDomain.NONE
+
+
+class PrivateError(AccessDeniedError):
+    """The secret is private: its value is revealed only to elevated callers."""
+
+    code = "private"
+    libvirt_code = LibvirtCode.INVALID_SECRET
+    libvirt_domain = LibvirtDomain.SECRET
+
+
+# The daemon cannot.
+
+
+class SealError(SecretdError):
+    """The daemon is sealed: its root key could not be had."""
+
+    code = "sealed"
+    exit_status = ExitStatus.SEALED
+
+
+class StoreError(SecretdError):
+    """The root of what a store may fail with."""
+
+    code = "store-error"
+    libvirt_code = LibvirtCode.SYSTEM_ERROR
+    exit_status = ExitStatus.STORE
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached or written; the change was surely not made, and may be tried again."""
+
+    code = "store-unavailable"
+
+
+class StoreOutcomeUnknownError(StoreError):
+    """The store failed while it made the change: perhaps it was made. Read before trying again."""
+
+    code = "store-outcome-unknown"
+
+
+class StoreFullError(StoreError):
+    """There is no room left; the change was not made, and reads go on."""
+
+    code = "store-full"
+
+
+class StoreCorruptError(StoreError):
+    """What the store gave back is not what was put in; trying again does not help."""
+
+    code = "store-corrupt"
+
+
+class InternalError(SecretdError):
+    """A fault of ours; its id leads to the place in the log."""
+
+    code = "internal-error"
+
+
+# Met only on one's own side, never on a wire.
+
+
+class ConfigError(SecretdError):
+    """The configuration, or the place a daemon is to run in, is not usable; says what to change."""
+
+    code = "config-error"
+    exit_status = ExitStatus.USAGE
+
+
+class UnreachableError(SecretdError):
+    """No daemon answers on the socket, or it went away before it answered."""
+
+    code = "unreachable"
+    exit_status = ExitStatus.UNREACHABLE
+
+
+class UntrustedDaemonError(UnreachableError):
+    """Who listens on the socket is neither root nor the user himself: nothing was sent."""
+
+    code = "untrusted-daemon"
+
+
+def _by_code(root: type[SecretdError]) -> dict[str, type[SecretdError]]:
+    table = {root.code: root} if "code" in vars(root) else {}
+    for child in root.__subclasses__():
+        table.update(_by_code(child))
+    return table
+
+
+_OWN_SIDE = (LocalProtocolError, ConfigError, UnreachableError, StoreError)
+
+ERRORS_BY_CODE: dict[str, type[SecretdError]] = _by_code(SecretdError)
+"""Every class by its code."""
+
+WIRE_ERRORS: dict[str, type[SecretdError]] = {
+    code: error
+    for code, error in ERRORS_BY_CODE.items()
+    if error not in _OWN_SIDE and not issubclass(error, UnreachableError)
+}
+"""The classes that a daemon may answer with; the schema of replies lists exactly these codes."""

@@ -1,0 +1,117 @@
+"""Every bound in one place: its value, its unit, where it comes from, and what a peer sees when it is reached.
+
+A Limit is an int, so it stands in a comparison as it is.  docs/limits.md is generated from this file.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+
+class Limit(int):
+    """A bound that knows its unit, its source and what reaching it looks like."""
+
+    unit: str
+    source: str
+    seen: str
+
+    def __new__(cls, value: int, unit: str, *, source: str, seen: str) -> Self:
+        limit = super().__new__(cls, value)
+        limit.unit = unit
+        limit.source = source
+        limit.seen = seen
+        return limit
+
+
+# Values and attributes.
+
+VALUE_BYTES = Limit(
+    65_536, "bytes", source="libvirt: REMOTE_SECRET_VALUE_MAX (src/remote/remote_protocol.x)", seen="invalid-value"
+)
+USAGE_ID_BYTES = Limit(
+    4_096, "bytes of UTF-8", source="Linux: PATH_MAX, as a volume's usage id is its path", seen="invalid-document"
+)
+DESCRIPTION_BYTES = Limit(
+    8_192,
+    "bytes of UTF-8",
+    source="with USAGE_ID_BYTES, and each character escaped at its longest, a document stays under DOCUMENT_BYTES",
+    seen="invalid-document",
+)
+ALPHABET_CHARACTERS = Limit(95, "characters", source="the printable characters of ASCII", seen="invalid-request")
+
+# Documents.
+
+DOCUMENT_BYTES = Limit(65_536, "bytes", source="DESIGN: the native door", seen="invalid-xml")
+DOCUMENT_DEPTH = Limit(
+    16, "elements", source="facts: caps for parsers; our deepest document has 5", seen="invalid-xml"
+)
+ELEMENT_ATTRIBUTES = Limit(
+    32, "attributes", source="four times what our widest element has", seen="invalid-xml"
+)
+NAME_BYTES = Limit(64, "bytes", source="twice our longest name", seen="invalid-xml")
+UNKNOWN_NAMES_PER_UID = Limit(
+    1_000,
+    "names",
+    source="lxml never forgets a name; 1,000 of at most 64 bytes cost a uid under 200 KiB for the daemon's life",
+    seen="invalid-xml",
+)
+
+# The native wire.
+
+MESSAGE_BYTES = Limit(
+    262_144,
+    "bytes",
+    source="DESIGN: the native door; more than base64 of VALUE_BYTES, so a long value gets an error of its own",
+    seen="protocol-error, then the end of the connection",
+)
+DESCRIPTORS_PER_MESSAGE = Limit(1, "descriptors", source="DESIGN: the native door", seen="invalid-value")
+SERIAL = Limit(4_294_967_295, "largest serial", source="32 bits, as libvirt's RPC has", seen="invalid-document")
+REQUESTS_IN_FLIGHT = Limit(
+    64, "requests", source="of one connection; what waits beyond that stays in the socket", seen="waits"
+)
+REPLY_BYTES_WAITING = Limit(
+    8_388_608, "bytes", source="facts: memory per connection", seen="no more is read until the peer has read"
+)
+DRAIN_SECONDS = Limit(
+    10, "seconds", source="a ninth of systemd's TimeoutStopSec", seen="the connection ends unanswered"
+)
+
+# Lists.
+
+PAGE_ENTRIES = Limit(1_000, "entries", source="one page of the native wire", seen="invalid-document")
+PAGE_EXAMINED = Limit(
+    4_096, "records", source="DESIGN: Fast", seen="fewer entries than asked for, with truncated and a next marker"
+)
+PAGE_BYTES = Limit(
+    245_760, "bytes", source="MESSAGE_BYTES less the envelope", seen="fewer entries, with truncated and a next marker"
+)
+
+# The store. The stricter engine to come, etcd, decides.
+
+STORE_KEY_BYTES = Limit(256, "bytes", source="ours; the longest key in use has 34", seen="never")
+STORE_VALUE_BYTES = Limit(524_288, "bytes", source="facts: etcd's 4 MiB replies hold several", seen="never")
+COMMIT_OPERATIONS = Limit(
+    100, "writes and preconditions", source="etcd: --max-txn-ops is 128", seen="never"
+)
+COMMIT_BYTES = Limit(1_048_576, "bytes", source="etcd: --max-request-bytes is 1.5 MiB", seen="never")
+SCAN_RECORDS = Limit(1_000, "records", source="facts: a scan of 1,000 takes 1.5 ms", seen="never")
+WATCH_BACKLOG = Limit(
+    4_096, "changes", source="ours; a watcher further behind must scan again", seen="a lost event"
+)
+COMMIT_RETRIES = Limit(
+    8, "tries", source="ours; a loser of eight races in a row tells its caller", seen="busy"
+)
+
+# Keys.
+
+ROOT_KEY_BYTES = Limit(32, "bytes", source="AES-256", seen="sealed")
+KEYRING_BYTES = Limit(
+    262_144, "bytes", source="over 1,000 versions of a keyring", seen="sealed"
+)
+ROOT_KEY_RETRY_SECONDS = Limit(
+    5, "seconds", source="ours; how soon a mended root key is noticed", seen="sealed until then"
+)
+
+# The configuration.
+
+CONFIG_BYTES = Limit(65_536, "bytes", source="ours; a full file has under 2,000", seen="the daemon does not start")

@@ -1,0 +1,361 @@
+"""The table of operations: the one list of what the daemon does.
+
+A row is an operation: its name, what it takes and gives (two frozen dataclasses), the permission a caller
+needs for it, and whether it reveals or changes something.  The doors, the native schema, the command line's
+help and docs/operations.md follow from the rows; the core registers a handler for each, and tests hold all
+of them total.
+
+How a field is written follows from its type alone:
+
+    UUID, Digest, bool, int, an Enum    an attribute (``secret='...'``, ``private='yes'``, ``limit='10'``)
+    str                                 a child element with text
+    Usage, SecretDocument, SecretValue  ``<usage>``, ``<secret>``, ``<value>``
+    a tuple of a dataclass              one child element each, named by the class, written by these rules
+
+Names have ``-`` in XML where Python has ``_``; a field with a default may be left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from enum import Enum
+from types import UnionType
+from typing import Annotated, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from secretd import limits
+from secretd.model import (
+    Digest,
+    Mode,
+    Permission,
+    SealState,
+    SecretDocument,
+    SecretValue,
+    Usage,
+    UsageType,
+)
+
+ReplyT = TypeVar("ReplyT", bound="Reply", covariant=True)
+
+
+class Reply:
+    """What an operation gives: a frozen dataclass."""
+
+
+class Request(Generic[ReplyT]):
+    """What an operation takes: a frozen dataclass; ``ReplyT`` is what it gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """What a field means, and for a number its bounds (both inclusive)."""
+
+    text: str
+    low: int | None = None
+    high: int | None = None
+
+
+_Secret = Annotated[UUID, Help("the secret's id")]
+_Given = Annotated[Digest | None, Help("make the change only if the secret's digest is still this one")]
+_Digest = Annotated[Digest, Help("the secret's digest")]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Reply):
+    """The reply to a change: which secret, and its digest from now on."""
+
+    secret: _Secret
+    digest: _Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted(Reply):
+    """The reply to a deletion: nothing is left to speak of."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllocateId(Request[Changed]):
+    """Allocate an id for a new secret, with neither usage nor value."""
+
+    description: Annotated[str | None, Help("what the secret is for, to people")] = None
+    ephemeral: Annotated[bool, Help("keep the secret in memory only, never on any disk")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetXml(Request[Changed]):
+    """Replace all attributes of a secret: those not given are dropped. Allocates the id if it is new."""
+
+    secret: _Secret
+    document: Annotated[SecretDocument, Help("the attributes; a uuid in it must be the secret's id")]
+    digest: _Given = None
+
+
+@dataclass(frozen=True, slots=True)
+class Define(Request[Changed]):
+    """Define a secret as libvirt does: makes an id if none is given, and may not change the usage."""
+
+    document: Annotated[SecretDocument, Help("the attributes, and the id if there is one")]
+    digest: _Given = None
+
+
+@dataclass(frozen=True, slots=True)
+class GotXml(Reply):
+    """The attributes of a secret."""
+
+    digest: _Digest
+    document: Annotated[SecretDocument, Help("the attributes")]
+
+
+@dataclass(frozen=True, slots=True)
+class GetXml(Request[GotXml]):
+    """Give the attributes of a secret."""
+
+    secret: _Secret
+
+
+@dataclass(frozen=True, slots=True)
+class SetValue(Request[Changed]):
+    """Set the value of a secret. Allocates the id if it is new."""
+
+    secret: _Secret
+    value: Annotated[SecretValue, Help("the value, 1 to 65,536 bytes")]
+    ephemeral: Annotated[bool, Help("if the id is new: keep the secret in memory only, never on any disk")] = False
+    digest: _Given = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateValue(Request[Changed]):
+    """Make a random value inside the daemon and set it; it is not shown."""
+
+    secret: _Secret
+    length: Annotated[int, Help("how many characters, or bytes", 1, limits.VALUE_BYTES)]
+    alphabet: Annotated[
+        str | None, Help("the characters to choose from, 2 to 95 different printable ones of ASCII; else raw bytes")
+    ] = None
+    digest: _Given = None
+
+
+@dataclass(frozen=True, slots=True)
+class GotValue(Reply):
+    """The value of a secret."""
+
+    value: Annotated[SecretValue, Help("the value")]
+
+
+@dataclass(frozen=True, slots=True)
+class GetValue(Request[GotValue]):
+    """Reveal the value of a secret."""
+
+    secret: _Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Request[Deleted]):
+    """Delete a secret, its value and its attributes."""
+
+    secret: _Secret
+    digest: _Given = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One secret of a list."""
+
+    secret: _Secret
+    digest: _Digest
+    ephemeral: Annotated[bool, Help("whether it is kept in memory only")]
+    private: Annotated[bool, Help("whether its value is revealed to no ordinary caller")]
+    has_value: Annotated[bool, Help("whether it has a value")]
+    usage: Annotated[Usage | None, Help("what it is for")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Reply):
+    """A page of a list."""
+
+    entries: Annotated[tuple[Entry, ...], Help("the secrets, in the order of their ids")]
+    truncated: Annotated[bool, Help("whether there is more, even if this page is empty")]
+    next_marker: Annotated[UUID | None, Help("where the next page starts, if there is more")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class List(Request[Listed]):
+    """List the secrets the caller may see, a page at a time."""
+
+    limit: Annotated[int, Help("at most so many entries", 1, limits.PAGE_ENTRIES)] = int(limits.PAGE_ENTRIES)
+    marker: Annotated[UUID | None, Help("the next marker of the page before")] = None
+    ephemeral: Annotated[bool | None, Help("only those that are, or are not, ephemeral")] = None
+    private: Annotated[bool | None, Help("only those that are, or are not, private")] = None
+    usage_type: Annotated[UsageType | None, Help("only those with a usage of this type")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Reply):
+    """The secret that has a usage."""
+
+    secret: _Secret
+    digest: _Digest
+
+
+@dataclass(frozen=True, slots=True)
+class LookupByUsage(Request[Found]):
+    """Find the secret that has a usage."""
+
+    usage: Annotated[Usage, Help("the usage: its type and id")]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One of a caller's groups."""
+
+    gid: Annotated[int, Help("the group's id", 0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One permission that a caller holds for something."""
+
+    name: Annotated[Permission, Help("the permission")]
+
+
+@dataclass(frozen=True, slots=True)
+class You(Reply):
+    """Whom the daemon takes the caller for, and what it may do."""
+
+    uid: Annotated[int, Help("user id", 0)]
+    gid: Annotated[int, Help("group id", 0)]
+    pid: Annotated[int, Help("process id, 0 if it is in another namespace", 0)]
+    read_only: Annotated[bool, Help("whether the connection is read-only")]
+    elevated: Annotated[bool, Help("whether private values are revealed to it")]
+    groups: Annotated[tuple[Group, ...], Help("supplementary groups")]
+    permissions: Annotated[tuple[Held, ...], Help("what it may do")]
+
+
+@dataclass(frozen=True, slots=True)
+class Whoami(Request[You]):
+    """Say whom the daemon takes the caller for, and what it may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One way to the root key."""
+
+    kind: Annotated[str, Help("what kind of slot it is")]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus(Reply):
+    """The state of the daemon. What only an open keyring can tell is left out while it is sealed."""
+
+    version: Annotated[str, Help("the daemon's version")]
+    mode: Annotated[Mode, Help("whom it serves")]
+    state: Annotated[SealState, Help("whether the keyring is open")]
+    reason: Annotated[str | None, Help("if it is sealed: why, and what to do")] = None
+    keyring_version: Annotated[int | None, Help("the version of the keyring that seals now", 1)] = None
+    slots: Annotated[tuple[Slot, ...], Help("the ways to the root key")] = ()
+    store: Annotated[str | None, Help("the kind of store")] = None
+    revision: Annotated[int | None, Help("how many changes the store has seen", 0)] = None
+    persistent: Annotated[int | None, Help("how many secrets are in the store", 0)] = None
+    ephemeral: Annotated[int | None, Help("how many secrets are in memory only", 0)] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Request[DaemonStatus]):
+    """Say how the daemon is; the one operation that a sealed daemon answers."""
+
+
+class AuditLevel(Enum):
+    """What an operation does to the secrets' secrecy and state; what reveals or changes is recorded."""
+
+    NONE = "none"
+    REVEAL = "reveal"
+    CHANGE = "change"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row of the table.
+
+    Attributes:
+        name: on the native wire.
+        request, reply: the dataclasses that say what it takes and gives.
+        permission: what a caller must hold, first for anything at all, then for the object; None for what
+            every caller may ask who holds any permission.
+        audit: whether it reveals or changes something.
+    """
+
+    name: str
+    request: type[Request[Reply]]
+    reply: type[Reply]
+    permission: Permission | None
+    audit: AuditLevel
+
+    @property
+    def help(self) -> str:
+        """What the operation does, in a sentence or two."""
+        return " ".join((self.request.__doc__ or "").split())
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("allocate-id", AllocateId, Changed, Permission.WRITE, AuditLevel.CHANGE),
+    Operation("set-xml", SetXml, Changed, Permission.WRITE, AuditLevel.CHANGE),
+    Operation("define", Define, Changed, Permission.WRITE, AuditLevel.CHANGE),
+    Operation("get-xml", GetXml, GotXml, Permission.READ, AuditLevel.NONE),
+    Operation("set-value", SetValue, Changed, Permission.WRITE, AuditLevel.CHANGE),
+    Operation("generate-value", GenerateValue, Changed, Permission.WRITE, AuditLevel.CHANGE),
+    Operation("get-value", GetValue, GotValue, Permission.READ_SECURE, AuditLevel.REVEAL),
+    Operation("delete", Delete, Deleted, Permission.DELETE, AuditLevel.CHANGE),
+    Operation("list", List, Listed, Permission.SEARCH, AuditLevel.NONE),
+    Operation("lookup-by-usage", LookupByUsage, Found, Permission.GETATTR, AuditLevel.NONE),
+    Operation("whoami", Whoami, You, None, AuditLevel.NONE),
+    Operation("status", Status, DaemonStatus, None, AuditLevel.NONE),
+)
+
+BY_NAME: dict[str, Operation] = {operation.name: operation for operation in OPERATIONS}
+BY_REQUEST: dict[type[Request[Reply]], Operation] = {operation.request: operation for operation in OPERATIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a request, a reply or a part of one, as the table's readers need it.
+
+    Attributes:
+        name: in Python.
+        xml_name: in XML.
+        type: the type without None; for a tuple, the type of its members.
+        many: whether it is a tuple.
+        required: whether it must be given.
+        help: what it means, and its bounds.
+    """
+
+    name: str
+    xml_name: str
+    type: type
+    many: bool
+    required: bool
+    help: Help
+
+
+def fields_of(record: type) -> tuple[Field, ...]:
+    """List the fields of a request, a reply or a part of one, in the order of the class."""
+    hints = get_type_hints(record, include_extras=True)
+    return tuple(
+        _field(item.name, hints[item.name], item.default is MISSING)
+        for item in fields(record)
+    )
+
+
+def _field(name: str, hint: object, required: bool) -> Field:
+    plain, info = get_args(hint)[:2]
+    many = get_origin(plain) is tuple
+    if many:
+        plain = get_args(plain)[0]
+        required = False
+    elif get_origin(plain) in (Union, UnionType):
+        plain = next(member for member in get_args(plain) if member is not type(None))
+    kind = _singular(name) if many else name
+    return Field(name, kind.replace("_", "-"), plain, many, required, info)
+
+
+def _singular(name: str) -> str:
+    return name.removesuffix("ies") + "y" if name.endswith("ies") else name.removesuffix("s")
