@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import NewType, NoReturn
 from uuid import UUID
@@ -172,7 +172,7 @@ class SealStatus:
     state: SealState
     reason: str | None = None
     keyring_version: int | None = None
-    slots: tuple[str, ...] = field(default=())
+    slots: tuple[str, ...] = ()
 
 
 def check_text(text: str, what: str, most_bytes: int) -> None:

@@ -1,0 +1,89 @@
+"""Who may do what: the one place that authorises, in two steps.
+
+First, before a document is parsed, a caller must hold the permission for something (``admit``); then, once
+the object is resolved, for that object (``require``, ``allows``).  What a connection's kind forbids is
+decided before any policy is asked: a read-only connection never writes and never has a value revealed.
+
+Until grants come, the policy is the design's default: in session mode the user himself, in system mode root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from secretd.errors import AccessDeniedError, ReadOnlyError
+from secretd.model import Attributes, Caller, Mode, Permission
+
+READ_ONLY_PERMISSIONS = frozenset({Permission.SEARCH, Permission.GETATTR, Permission.READ})
+"""All that a ``-ro`` socket can ever give. Source: CVE-2019-10161 shows what comes of more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The object a permission is asked for: a secret as it is, or as it would be after a change."""
+
+    secret: UUID
+    attributes: Attributes
+
+
+Policy = Callable[[Caller, Permission, Target | None], bool]
+"""Whether a caller holds a permission: for a target, or for anything at all where that is None."""
+
+
+def owner_only(mode: Mode, daemon_uid: int) -> Policy:
+    """Make the default policy: everything to the daemon's own user (session) or to root (system)."""
+    owner = 0 if mode is Mode.SYSTEM else daemon_uid
+
+    def policy(caller: Caller, permission: Permission, target: Target | None) -> bool:  # noqa: ARG001
+        return caller.uid == owner
+
+    return policy
+
+
+class Access:
+    """Judges callers by one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def held(self, caller: Caller) -> tuple[Permission, ...]:
+        """List what the caller holds for something, in the order of Permission."""
+        return tuple(permission for permission in Permission if self._judge(caller, permission, None))
+
+    def admit(self, caller: Caller, permission: Permission | None = None) -> None:
+        """The first step: the caller holds this permission for something, or with None any at all.
+
+        Raises:
+            ReadOnlyError: the caller would hold it, were the connection not read-only.
+            AccessDeniedError: he does not hold it.
+        """
+        if permission is not None:
+            self._require(caller, permission, None)
+        elif not self.held(caller):
+            raise AccessDeniedError("you may do nothing here: no permission was granted to you")
+
+    def require(self, caller: Caller, permission: Permission, target: Target) -> None:
+        """The second step: the caller holds this permission for the target.
+
+        Raises:
+            ReadOnlyError, AccessDeniedError: as for ``admit``.
+        """
+        self._require(caller, permission, target)
+
+    def allows(self, caller: Caller, permission: Permission, target: Target) -> bool:
+        """Whether the caller holds this permission for the target."""
+        return self._judge(caller, permission, target)
+
+    def _judge(self, caller: Caller, permission: Permission, target: Target | None) -> bool:
+        if caller.read_only and permission not in READ_ONLY_PERMISSIONS:
+            return False
+        return self._policy(caller, permission, target)
+
+    def _require(self, caller: Caller, permission: Permission, target: Target | None) -> None:
+        if self._judge(caller, permission, target):
+            return
+        if caller.read_only and self._policy(caller, permission, target):
+            raise ReadOnlyError("this connection is read-only: it neither changes a secret nor reveals a value")
+        raise AccessDeniedError(f"you do not hold the permission '{permission.value}'")

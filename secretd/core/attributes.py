@@ -1,0 +1,61 @@
+"""The plain text of an attributes record: canonical JSON, specified in docs/storage-format.md.
+
+One spelling for one meaning: what does not read back to the same bytes is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from secretd.errors import SecretdError, StoreCorruptError
+from secretd.model import Attributes, Usage, UsageType
+
+
+def to_bytes(attributes: Attributes, value_counter: int) -> bytes:
+    """Write the attributes of a persistent secret and the change counter of its value (0: it has none)."""
+    usage = attributes.usage
+    return _canonical(
+        {
+            "description": attributes.description,
+            "private": attributes.private,
+            "usage": [usage.type.value, usage.id] if usage else None,
+            "value": value_counter,
+        }
+    )
+
+
+def from_bytes(plaintext: bytes) -> tuple[Attributes, int]:
+    """Read what ``to_bytes`` wrote.
+
+    Raises:
+        StoreCorruptError: it did not write this; as the record was authentic, another program of ours did.
+    """
+    read = _try_read(plaintext)
+    if read is None or to_bytes(*read) != plaintext:
+        raise StoreCorruptError("the attributes of a secret are in a form this version does not know")
+    return read
+
+
+def _try_read(plaintext: bytes) -> tuple[Attributes, int] | None:
+    # Raised from here, a StoreCorruptError would carry the parser's error, and that carries the plaintext.
+    try:
+        return _read(json.loads(plaintext))
+    except (ValueError, TypeError, KeyError, SecretdError):
+        return None
+
+
+def _read(members: dict[str, Any]) -> tuple[Attributes, int]:
+    usage = members["usage"]
+    return (
+        Attributes(
+            usage=Usage(UsageType(usage[0]), usage[1]) if usage is not None else None,
+            description=members["description"],
+            private=members["private"],
+        ),
+        members["value"],
+    )
+
+
+def _canonical(members: dict[str, Any]) -> bytes:
+    return json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,111 @@
+"""Ephemeral secrets: kept in this process's memory only, never in a store or on a disk.
+
+Values are kept sealed under the node's own keyring, so that no opened value lies about, and none can be opened
+once the keyring is wiped.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass
+from uuid import UUID
+
+from secretd.core.sealing import Seal
+from secretd.core.state import Home, SecretState, StatePage, next_state
+from secretd.crypto import envelope, padding
+from secretd.crypto.envelope import Domain
+from secretd.model import Attributes, SecretValue, Usage
+from secretd.store.base import RevisionConflict
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    state: SecretState
+    sealed_value: bytes | None
+
+
+class EphemeralSecrets(Home):
+    """The secrets in memory."""
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+        self._kept: dict[UUID, _Kept] = {}
+        self._ids: list[UUID] = []
+        self._by_usage: dict[Usage, UUID] = {}
+
+    async def find(self, secret: UUID) -> SecretState | None:
+        """Give the secret with this id."""
+        kept = self._kept.get(secret)
+        return kept.state if kept else None
+
+    async def find_by_usage(self, usage: Usage) -> SecretState | None:
+        """Give the secret that has this usage."""
+        secret = self._by_usage.get(usage)
+        return self._kept[secret].state if secret is not None else None
+
+    async def page(self, start: UUID, most: int) -> StatePage:
+        """Give at most ``most`` secrets with ids from ``start`` on."""
+        first = bisect_left(self._ids, start)
+        end = first + most
+        states = tuple(self._kept[secret].state for secret in self._ids[first:end])
+        return StatePage(states, self._ids[end] if end < len(self._ids) else None)
+
+    async def read_value(self, state: SecretState) -> SecretValue:
+        """Open the value of a secret that has one."""
+        sealed = self._kept[state.id].sealed_value
+        if sealed is None:
+            raise RuntimeError("a secret without a value was asked for it")
+        return padding.unpad(envelope.open_record(self._seal.keyrings, state.id.bytes, sealed).plaintext)
+
+    async def put(
+        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None
+    ) -> SecretState:
+        """Keep a secret.
+
+        Raises:
+            RevisionConflict: the secret, or who has the usage, is no longer what the change was decided on.
+        """
+        self._expect(secret, before)
+        if wanted.usage is not None and self._by_usage.get(wanted.usage, secret) != secret:
+            raise RevisionConflict(())
+        state = next_state(before, secret, wanted, new_value=value is not None)
+        if value is not None:
+            keyring = self._seal.keyrings[Domain.NODE]
+            sealed: bytes | None = envelope.seal(keyring, secret.bytes, state.value_counter, padding.pad(value))
+        else:
+            sealed = self._kept[secret].sealed_value if before else None
+        self._keep(before, _Kept(state, sealed))
+        return state
+
+    async def remove(self, state: SecretState) -> None:
+        """Forget a secret and its value.
+
+        Raises:
+            RevisionConflict: the secret is no longer what the change was decided on.
+        """
+        self._expect(state.id, state)
+        self._forget_usage(state)
+        del self._kept[state.id]
+        del self._ids[bisect_left(self._ids, state.id)]
+
+    async def count(self) -> int:
+        """Say how many secrets are in memory."""
+        return len(self._kept)
+
+    def _expect(self, secret: UUID, state: SecretState | None) -> None:
+        kept = self._kept.get(secret)
+        if (kept.state if kept else None) != state:
+            raise RevisionConflict(())
+
+    def _keep(self, before: SecretState | None, kept: _Kept) -> None:
+        if before is None:
+            insort(self._ids, kept.state.id)
+        else:
+            self._forget_usage(before)
+        self._kept[kept.state.id] = kept
+        if kept.state.attributes.usage is not None:
+            self._by_usage[kept.state.attributes.usage] = kept.state.id
+
+    def _forget_usage(self, state: SecretState) -> None:
+        if state.attributes.usage is not None:
+            del self._by_usage[state.attributes.usage]

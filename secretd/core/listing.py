@@ -1,0 +1,109 @@
+"""Listing: pages of what a caller may see, over both homes, in the order of ids.
+
+A page examines a bounded number of records and fills a bounded message, so one list request never holds the
+daemon for long; what is left is for the next page.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from secretd import limits
+from secretd import operations as ops
+from secretd.core.access import Access
+from secretd.core.sealing import Seal
+from secretd.core.state import Home, SecretState
+from secretd.crypto.envelope import Domain
+from secretd.model import Caller, Permission, UsageType
+
+_FIRST = UUID(int=0)
+
+_ENTRY_BYTES = 200
+"""An entry without its usage id, with every attribute at its longest, takes fewer bytes at any door."""
+
+_ESCAPED = "&<>\"'\t\n\r"
+_ESCAPE_BYTES = 5
+"""What a door may have to write at length in a usage id, and how many bytes more that takes."""
+
+
+class Listing:
+    """Lists the secrets of all homes."""
+
+    def __init__(self, access: Access, seal: Seal, persistent: Home, ephemeral: Home) -> None:
+        self._access = access
+        self._seal = seal
+        self._persistent = persistent
+        self._ephemeral = ephemeral
+
+    async def list(self, caller: Caller, request: ops.List) -> ops.Listed:
+        """Give one page of the secrets that the caller may see and the request asks for."""
+        page = _Page(request.limit)
+        homes = self._homes(request)
+        start: UUID | None = request.marker or _FIRST
+        examined = 0
+        while start is not None and examined < limits.PAGE_EXAMINED:
+            most = min(limits.PAGE_EXAMINED - examined, limits.SCAN_RECORDS, page.room + 1)
+            states, start = await _merged(homes, start, most)
+            examined += len(states)
+            for state in states:
+                if self._asked_for(caller, request, state) and not page.add(self._entry(state)):
+                    return page.finish(next_marker=state.id)
+        return page.finish(next_marker=start)
+
+    def _homes(self, request: ops.List) -> tuple[Home, ...]:
+        if request.ephemeral is None:
+            return self._persistent, self._ephemeral
+        return (self._ephemeral,) if request.ephemeral else (self._persistent,)
+
+    def _asked_for(self, caller: Caller, request: ops.List, state: SecretState) -> bool:
+        attributes = state.attributes
+        usage_type = attributes.usage.type if attributes.usage else UsageType.NONE
+        return (
+            request.private in (None, attributes.private)
+            and request.usage_type in (None, usage_type)
+            and self._access.allows(caller, Permission.GETATTR, state.target)
+        )
+
+    def _entry(self, state: SecretState) -> ops.Entry:
+        digest = self._seal.keyrings[Domain.SHARED].digest(state.id, state.counter, state.value_counter)
+        attributes = state.attributes
+        return ops.Entry(state.id, digest, attributes.ephemeral, attributes.private, state.has_value, attributes.usage)
+
+
+class _Page:
+    """The entries of one page, as long as there is room for them."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._bytes = 0
+        self._entries: list[ops.Entry] = []
+
+    @property
+    def room(self) -> int:
+        return self._limit - len(self._entries)
+
+    def add(self, entry: ops.Entry) -> bool:
+        size = _ENTRY_BYTES + (_written_bytes(entry.usage.id) if entry.usage else 0)
+        if not self.room or self._bytes + size > limits.PAGE_BYTES:
+            return False
+        self._bytes += size
+        self._entries.append(entry)
+        return True
+
+    def finish(self, next_marker: UUID | None) -> ops.Listed:
+        return ops.Listed(tuple(self._entries), next_marker is not None, next_marker)
+
+
+def _written_bytes(text: str) -> int:
+    return len(text.encode()) + _ESCAPE_BYTES * sum(map(text.count, _ESCAPED))
+
+
+async def _merged(homes: tuple[Home, ...], start: UUID, most: int) -> tuple[list[SecretState], UUID | None]:
+    """Give at most ``most`` secrets of all homes from ``start`` on, and where the rest begins."""
+    pages = [await home.page(start, most) for home in homes]
+    states = sorted((state for page in pages for state in page.states), key=lambda state: state.id)
+    # Beyond where one home's page ends, that home may have more in between.
+    ends = [page.next_start for page in pages if page.next_start is not None]
+    ends.extend(state.id for state in states[most : most + 1])
+    end = min(ends, default=None)
+    return [state for state in states if end is None or state.id < end], end

@@ -1,0 +1,130 @@
+"""The two copies of a domain's seal file: the newest that can be read counts, and the other is brought up to it.
+
+A keyring lost is every secret lost, so each seal file stands in two places.  A change is written to the first
+place before the second; whichever a crash leaves behind, the higher generation is the one that was meant.
+The shared domain's second place is the store; the node's own keyring never goes there, for other nodes may
+read the store.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+from secretd import limits
+from secretd.crypto.envelope import Domain
+from secretd.crypto.sealfile import SealFile
+from secretd.errors import SealError
+from secretd.store.base import Put, RevisionIs, Store
+from secretd.store.durable import read_bounded, write_durably
+
+KEYRING = b"k"
+"""The key of the shared domain's seal file in the store."""
+
+
+class Place(ABC):
+    """Where one copy stands."""
+
+    @abstractmethod
+    async def read(self) -> bytes | None:
+        """Give the copy, or None if there is none."""
+
+    @abstractmethod
+    async def write(self, data: bytes) -> None:
+        """Replace the copy, durably."""
+
+
+class FilePlace(Place):
+    """A copy in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def read(self) -> bytes | None:
+        """Give the file's bytes.
+
+        Raises:
+            SealError: the file cannot be read.
+        """
+        try:
+            return read_bounded(self._path, limits.KEYRING_BYTES)
+        except OSError:
+            raise SealError("a copy of the keyring cannot be read") from None
+
+    async def write(self, data: bytes) -> None:
+        """Replace the file; makes its directory.
+
+        Raises:
+            SealError: the file cannot be written.
+        """
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_durably(self._path, data)
+        except OSError:
+            raise SealError("a copy of the keyring cannot be written: is its directory full or read-only?") from None
+
+
+class StorePlace(Place):
+    """A copy in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._revision = 0
+
+    async def read(self) -> bytes | None:
+        """Give the record's bytes."""
+        record = await self._store.get(KEYRING)
+        self._revision = record.revision if record else 0
+        return record.value if record else None
+
+    async def write(self, data: bytes) -> None:
+        """Replace the record that was read last."""
+        self._revision = await self._store.commit([Put(KEYRING, data)], [RevisionIs(KEYRING, self._revision)])
+
+
+class SealCopies:
+    """The copies of one domain's seal file, in the order in which they are written."""
+
+    def __init__(self, domain: Domain, places: Sequence[Place]) -> None:
+        self._domain = domain
+        self._places = places
+        self._found: list[bytes | None] = []
+
+    async def read(self) -> SealFile | None:
+        """Give the newest copy, or None if there is none at all.
+
+        Raises:
+            SealError: there are copies, but none of them can be read.
+        """
+        self._found = [await place.read() for place in self._places]
+        files = []
+        damage: SealError | None = None
+        for data in self._found:
+            try:
+                files.append(_parse(self._domain, data) if data is not None else None)
+            except SealError as error:
+                damage = error
+        readable = [file for file in files if file is not None]
+        if not readable and damage is not None:
+            raise damage
+        return max(readable, key=lambda file: file.generation, default=None)
+
+    async def write(self, seal_file: SealFile) -> None:
+        """Bring every copy that is not this one up to it; only for a seal file that was opened or just made.
+
+        Raises:
+            SealError, StoreError: a copy cannot be written.
+        """
+        data = seal_file.to_bytes()
+        for index, place in enumerate(self._places):
+            if self._found[index] != data:
+                await place.write(data)
+                self._found[index] = data
+
+
+def _parse(domain: Domain, data: bytes) -> SealFile:
+    file = SealFile.parse(data)
+    if file.domain is not domain:
+        raise SealError("a copy of the keyring is another domain's")
+    return file

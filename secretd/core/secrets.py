@@ -1,0 +1,294 @@
+"""The operations on secrets: what each means, in which order it checks, and what it leaves unchanged.
+
+A secret that the caller may not getattr is answered as one that does not exist.  A change is authorised on
+the secret as it is and as it would be.  Changes to one secret follow each other; changes to others go on
+beside them, and what waits together shares a commit.  If the store finds that a secret was changed after
+the change was decided on, it is decided anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from secretd import limits
+from secretd import operations as ops
+from secretd.core.access import Access, Target
+from secretd.core.generate import generate_value
+from secretd.core.locks import KeyLocks
+from secretd.core.sealing import Seal
+from secretd.core.state import Home, SecretState
+from secretd.crypto.envelope import Domain
+from secretd.errors import (
+    BusyError,
+    ConflictError,
+    DigestMismatchError,
+    InvalidRequestError,
+    NotFoundError,
+    NoValueError,
+    OperationInvalidError,
+    PrivateError,
+)
+from secretd.model import Attributes, Caller, Digest, Permission, SecretDocument, SecretValue, Usage
+from secretd.store.base import RevisionConflict
+
+T = TypeVar("T")
+
+
+class Secrets:
+    """The secrets of both homes, and what may be done with them."""
+
+    def __init__(self, access: Access, seal: Seal, persistent: Home, ephemeral: Home) -> None:
+        self._access = access
+        self._seal = seal
+        self._persistent = persistent
+        self._ephemeral = ephemeral
+        self._locks = KeyLocks()
+
+    async def allocate_id(self, caller: Caller, request: ops.AllocateId) -> ops.Changed:
+        """Allocate an id for a new secret, with neither usage nor value."""
+        attributes = Attributes(description=request.description, ephemeral=request.ephemeral)
+        return await self._change(caller, uuid4(), None, lambda _: (attributes, None))
+
+    async def set_xml(self, caller: Caller, request: ops.SetXml) -> ops.Changed:
+        """Replace all attributes of a secret.
+
+        Raises:
+            InvalidRequestError: the document names another id.
+            OperationInvalidError: the secret is private, and the document says it is not.
+        """
+        if request.document.id not in (None, request.secret):
+            raise InvalidRequestError("the document's uuid is not the id of the secret it was sent for")
+        wanted = request.document.attributes
+        return await self._change(caller, request.secret, request.digest, lambda _: (wanted, None))
+
+    async def define(self, caller: Caller, request: ops.Define) -> ops.Changed:
+        """Define a secret as libvirt does.
+
+        Raises:
+            ConflictError: the document changes the usage of a secret, or the usage is another secret's.
+            OperationInvalidError: the secret is private, and the document says it is not.
+        """
+        wanted = request.document.attributes
+
+        def decide(before: SecretState | None) -> tuple[Attributes, None]:
+            if before is not None and before.attributes.usage != wanted.usage:
+                raise ConflictError("a secret with this uuid is already defined for another use")
+            return wanted, None
+
+        return await self._change(caller, request.document.id or uuid4(), request.digest, decide)
+
+    async def set_value(self, caller: Caller, request: ops.SetValue) -> ops.Changed:
+        """Set the value of a secret.
+
+        Raises:
+            OperationInvalidError: an ephemeral secret was asked for, but this one exists and is not: the
+                value would have reached a disk.
+        """
+
+        def decide(before: SecretState | None) -> tuple[Attributes, SecretValue]:
+            if before is None:
+                return Attributes(ephemeral=request.ephemeral), request.value
+            if request.ephemeral and not before.attributes.ephemeral:
+                raise OperationInvalidError("the secret exists and is not ephemeral; the value was not set")
+            return before.attributes, request.value
+
+        return await self._change(caller, request.secret, request.digest, decide)
+
+    async def generate_value(self, caller: Caller, request: ops.GenerateValue) -> ops.Changed:
+        """Make a random value and set it. The secret must exist, as the value could otherwise serve nobody.
+
+        Raises:
+            InvalidRequestError: the length or the alphabet is not one that generate_value takes.
+        """
+        value = generate_value(request.length, request.alphabet)
+
+        def decide(before: SecretState | None) -> tuple[Attributes, SecretValue]:
+            if before is None:
+                raise _no_secret()
+            return before.attributes, value
+
+        return await self._change(caller, request.secret, request.digest, decide)
+
+    async def delete(self, caller: Caller, request: ops.Delete) -> ops.Deleted:
+        """Delete a secret, its value and its attributes."""
+
+        async def attempt() -> ops.Deleted:
+            state = await self._visible(caller, request.secret)
+            self._access.require(caller, Permission.DELETE, state.target)
+            self._check_digest(state, request.digest)
+            await self._remove_everywhere(request.secret)
+            return ops.Deleted()
+
+        async with self._locks.hold(request.secret):
+            return await _settled(attempt)
+
+    async def get_xml(self, caller: Caller, request: ops.GetXml) -> ops.GotXml:
+        """Give the attributes of a secret."""
+        state = await self._visible(caller, request.secret)
+        self._access.require(caller, Permission.READ, state.target)
+        return ops.GotXml(self._digest(state), SecretDocument(state.attributes, state.id))
+
+    async def get_value(self, caller: Caller, request: ops.GetValue) -> ops.GotValue:
+        """Reveal the value of a secret.
+
+        Raises:
+            PrivateError: the secret is private, and the caller is not elevated.
+            NoValueError: it has none.
+        """
+
+        async def attempt() -> ops.GotValue:
+            state = await self._visible(caller, request.secret)
+            self._access.require(caller, Permission.READ_SECURE, state.target)
+            if state.attributes.private and not caller.elevated:
+                raise PrivateError("the secret is private: its value is revealed to no ordinary caller")
+            if not state.has_value:
+                raise NoValueError("the secret has no value")
+            return ops.GotValue(await self._home(state.attributes).read_value(state))
+
+        return await _settled(attempt)
+
+    async def lookup_by_usage(self, caller: Caller, request: ops.LookupByUsage) -> ops.Found:
+        """Find the secret that has a usage."""
+        state = await self._find_by_usage(request.usage)
+        if state is None or not self._access.allows(caller, Permission.GETATTR, state.target):
+            raise NotFoundError("no secret has this usage")
+        return ops.Found(state.id, self._digest(state))
+
+    async def counts(self) -> tuple[int, int]:
+        """Say how many secrets there are, persistent and ephemeral; kept numbers."""
+        return await self._persistent.count(), await self._ephemeral.count()
+
+    async def _change(
+        self,
+        caller: Caller,
+        secret: UUID,
+        digest: Digest | None,
+        decide: Callable[[SecretState | None], tuple[Attributes, SecretValue | None]],
+    ) -> ops.Changed:
+        """Change or create one secret.
+
+        ``decide`` gives the attributes it shall have, and its new value if it gets one, from what it is now.
+        """
+
+        async def attempt() -> ops.Changed:
+            before = await self._find(secret)
+            self._authorise_before(caller, before, digest)
+            wanted, value = decide(before)
+            self._authorise_after(caller, before, Target(secret, wanted))
+            _keep_private(before, wanted)
+            state = await self._put(before, secret, wanted, value)
+            return ops.Changed(secret, self._digest(state))
+
+        async with self._locks.hold(secret):
+            return await _settled(attempt)
+
+    def _authorise_before(self, caller: Caller, before: SecretState | None, digest: Digest | None) -> None:
+        if before is None:
+            if digest is not None:
+                raise _no_secret()
+        elif not self._access.allows(caller, Permission.GETATTR, before.target):
+            # Whoever creates what is there already learns that, and nothing more; with a digest it is no creation.
+            raise _no_secret() if digest is not None else ConflictError("this id is not free")
+        else:
+            self._access.require(caller, Permission.WRITE, before.target)
+            self._check_digest(before, digest)
+
+    def _authorise_after(self, caller: Caller, before: SecretState | None, after: Target) -> None:
+        self._access.require(caller, Permission.WRITE, after)
+        if before is not None and before.has_value and before.attributes.usage != after.attributes.usage:
+            # A new usage opens the old value to whoever may read by that usage, so it is as good as reading it.
+            self._access.require(caller, Permission.READ_SECURE, before.target)
+
+    async def _put(
+        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None
+    ) -> SecretState:
+        async with AsyncExitStack() as held:
+            if wanted.usage is not None:
+                # Held last and one at most, so two changes never wait for each other in a ring.
+                await held.enter_async_context(self._locks.hold(wanted.usage))
+                await self._check_usage_free(secret, wanted.usage)
+            home = self._home(wanted)
+            if before is None or self._home(before.attributes) is home:
+                return await home.put(before, secret, wanted, value)
+            return await self._move(before, home, wanted, value)
+
+    async def _move(
+        self, before: SecretState, home: Home, wanted: Attributes, value: SecretValue | None
+    ) -> SecretState:
+        """Take a secret from the store to memory or back.
+
+        It is put into its new home first, so it is never nowhere; ``_find`` asks memory first, so it is never
+        seen twice.
+        """
+        old = self._home(before.attributes)
+        if value is None and before.has_value:
+            value = await old.read_value(before)
+        state = await home.put(None, before.id, wanted, value)
+        try:
+            await old.remove(before)
+        except BaseException:
+            # Perhaps it was removed all the same (an unknown outcome): then the new home has the only copy.
+            if await old.find(before.id) is not None:
+                await home.remove(state)
+            raise
+        return state
+
+    async def _remove_everywhere(self, secret: UUID) -> None:
+        """Remove a secret from both homes: a move of unknown outcome may have left it in two."""
+        for home in (self._persistent, self._ephemeral):
+            state = await home.find(secret)
+            if state is not None:
+                await home.remove(state)
+
+    async def _check_usage_free(self, secret: UUID, usage: Usage) -> None:
+        holder = await self._find_by_usage(usage)
+        if holder is not None and holder.id != secret:
+            raise ConflictError("another secret has this usage")
+
+    async def _visible(self, caller: Caller, secret: UUID) -> SecretState:
+        state = await self._find(secret)
+        if state is None or not self._access.allows(caller, Permission.GETATTR, state.target):
+            raise _no_secret()
+        return state
+
+    async def _find(self, secret: UUID) -> SecretState | None:
+        return await self._ephemeral.find(secret) or await self._persistent.find(secret)
+
+    async def _find_by_usage(self, usage: Usage) -> SecretState | None:
+        return await self._ephemeral.find_by_usage(usage) or await self._persistent.find_by_usage(usage)
+
+    def _home(self, attributes: Attributes) -> Home:
+        return self._ephemeral if attributes.ephemeral else self._persistent
+
+    def _digest(self, state: SecretState) -> Digest:
+        return self._seal.keyrings[Domain.SHARED].digest(state.id, state.counter, state.value_counter)
+
+    def _check_digest(self, state: SecretState, given: Digest | None) -> None:
+        if given is not None and given != self._digest(state):
+            raise DigestMismatchError("the secret was changed since its digest was read")
+
+
+async def _settled(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try until no other change comes between.
+
+    Raises:
+        BusyError: one came between every time.
+    """
+    for _ in range(limits.COMMIT_RETRIES):
+        try:
+            return await attempt()
+        except RevisionConflict:
+            continue
+    raise BusyError("others kept changing this secret; nothing was done, try again")
+
+
+def _keep_private(before: SecretState | None, wanted: Attributes) -> None:
+    if before is not None and before.attributes.private and not wanted.private:
+        raise OperationInvalidError("a private secret stays private until it is deleted")
+
+
+def _no_secret() -> NotFoundError:
+    return NotFoundError("no secret has this id")

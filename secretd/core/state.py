@@ -1,0 +1,107 @@
+"""A secret as the core holds it, and the two kinds of place it can be at home.
+
+A SecretState is all of a secret but its value: the attributes, and the change counters that bind its records
+together and make its digest.  A Home keeps secrets: the persistent ones sealed in the store, the ephemeral
+ones sealed in memory.  Both do the same, so that operations need not know which they speak to.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from uuid import UUID
+
+from secretd.core.access import Target
+from secretd.crypto.envelope import Domain, first_counter
+from secretd.model import Attributes, SecretValue, Usage
+
+NO_VALUE = 0
+"""The value counter of a secret that has no value; no counter ever takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretState:
+    """All of a secret but its value.
+
+    Attributes:
+        id, attributes: as the model has them.
+        counter: the change counter of the attributes record.
+        value_counter: the change counter of the value record, or NO_VALUE.
+        revision: of the attributes record in the store; 0 where there is no store.
+    """
+
+    id: UUID
+    attributes: Attributes
+    counter: int
+    value_counter: int
+    revision: int = 0
+
+    @property
+    def has_value(self) -> bool:
+        """Whether the secret has a value."""
+        return self.value_counter != NO_VALUE
+
+    @property
+    def target(self) -> Target:
+        """The secret as access judges it."""
+        return Target(self.id, self.attributes)
+
+
+@dataclass(frozen=True, slots=True)
+class StatePage:
+    """Secrets in the order of their ids, and the id at which the next page starts, if there is one."""
+
+    states: tuple[SecretState, ...]
+    next_start: UUID | None
+
+
+def value_domain(attributes: Attributes) -> Domain:
+    """Say whose keyring seals the value: a private or an ephemeral one never leaves this node."""
+    return Domain.NODE if attributes.private or attributes.ephemeral else Domain.SHARED
+
+
+def next_state(before: SecretState | None, secret: UUID, wanted: Attributes, *, new_value: bool) -> SecretState:
+    """Give the state after a change: the counters of what is written go on, or start where none ever was."""
+    counter = before.counter + 1 if before else first_counter()
+    value_counter = before.value_counter if before else NO_VALUE
+    if new_value:
+        value_counter = value_counter + 1 if value_counter != NO_VALUE else first_counter()
+    return SecretState(secret, wanted, counter, value_counter)
+
+
+class Home(ABC):
+    """Where secrets are kept.
+
+    A change is made against the state that it was decided on: a home that finds another one raises
+    RevisionConflict, and nothing is changed.
+    """
+
+    @abstractmethod
+    async def find(self, secret: UUID) -> SecretState | None:
+        """Give the secret with this id."""
+
+    @abstractmethod
+    async def find_by_usage(self, usage: Usage) -> SecretState | None:
+        """Give the secret that has this usage."""
+
+    @abstractmethod
+    async def page(self, start: UUID, most: int) -> StatePage:
+        """Give at most ``most`` secrets with ids from ``start`` on."""
+
+    @abstractmethod
+    async def read_value(self, state: SecretState) -> SecretValue:
+        """Open the value of a secret that has one."""
+
+    @abstractmethod
+    async def put(
+        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None
+    ) -> SecretState:
+        """Keep a secret: new if ``before`` is None; with a new value, or with None with the one it had."""
+
+    @abstractmethod
+    async def remove(self, state: SecretState) -> None:
+        """Forget a secret and its value."""
+
+    @abstractmethod
+    async def count(self) -> int:
+        """Say how many secrets there are; a kept number."""

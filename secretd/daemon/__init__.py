@@ -1,0 +1,1 @@
+"""The process: sockets, signals, configuration, and what puts the other rooms together."""

@@ -1,0 +1,162 @@
+"""The configuration: secretd.toml, validated whole before anything is touched.
+
+An unknown section or key is an error that names it, so a misspelt setting never passes for a default.
+docs/configuration.md lists the settings; a test compares.
+"""
+
+from __future__ import annotations
+
+import logging
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from secretd import limits
+from secretd.crypto.slots import SlotKind
+from secretd.daemon.paths import Directories, directories
+from secretd.errors import ConfigError
+from secretd.model import Mode
+
+FILE_NAME = "secretd.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one daemon.
+
+    Attributes:
+        mode: whom it serves.
+        runtime: the directory of its sockets; None if there is none yet.
+        store_url: where the sealed records live.
+        keyring_directory: where the second copies of keyring and slots live.
+        slots: the kinds of slot that may open the keyring, in the order they are tried.
+        root_key_directory: the directory of the local-file slot's file, root.key.
+        log_level: a level of logging.
+    """
+
+    mode: Mode
+    runtime: Path | None
+    store_url: str
+    keyring_directory: Path
+    root_key_directory: Path
+    slots: tuple[SlotKind, ...] = field(default=(SlotKind.CREDENTIAL, SlotKind.LOCAL_FILE))
+    log_level: int = logging.INFO
+
+
+def load(mode: Mode, path: Path | None = None) -> Config:
+    """Read the configuration of a daemon.
+
+    Args:
+        mode: whom it serves; decides the defaults.
+        path: the file; None for the mode's own, which may be missing.
+
+    Raises:
+        ConfigError: the file cannot be read, or says what it may not; names the place.
+    """
+    places = directories(mode)
+    defaults = _defaults(mode, places)
+    text = _read(path or places.config / FILE_NAME, required=path is not None)
+    settings = _parse(text)
+    changes = {}
+    for section, members in settings.items():
+        for key, value in _members(section, members):
+            name, check = _setting(section, key)
+            changes[name] = check(f"{section}.{key}", value)
+    return replace(defaults, **changes)
+
+
+def _defaults(mode: Mode, places: Directories) -> Config:
+    return Config(
+        mode=mode,
+        runtime=places.runtime,
+        store_url=f"sqlite://{places.data / 'store'}",
+        keyring_directory=places.data / "keyring",
+        root_key_directory=places.config,
+    )
+
+
+def _read(path: Path, *, required: bool) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.CONFIG_BYTES + 1)
+        if len(data) > limits.CONFIG_BYTES:
+            raise ConfigError(f"{path} has more than {limits.CONFIG_BYTES} bytes")
+        return data.decode()
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"{path} does not exist") from None
+        return ""
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8") from None
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the configuration is not TOML: {error}") from None
+
+
+def _members(section: str, members: object) -> list[tuple[str, Any]]:
+    if not isinstance(members, dict):
+        raise ConfigError(f"'{section}' is not a setting by itself: settings stand in the sections {_SECTIONS}")
+    return list(members.items())
+
+
+def _setting(section: str, key: str) -> tuple[str, Callable[[str, Any], Any]]:
+    if section not in _SETTINGS:
+        raise ConfigError(f"there is no section [{section}]: there are {_SECTIONS}")
+    if key not in _SETTINGS[section]:
+        raise ConfigError(f"there is no setting '{key}' in [{section}]: there are {', '.join(_SETTINGS[section])}")
+    return _SETTINGS[section][key]
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{name} is a text in quotes")
+    return value
+
+
+def _absolute_path(name: str, value: object) -> Path:
+    path = Path(_text(name, value))
+    if not path.is_absolute():
+        raise ConfigError(f"{name} is an absolute path")
+    return path
+
+
+def _slots(name: str, value: object) -> tuple[SlotKind, ...]:
+    known = {kind.value: kind for kind in SlotKind}
+    if not isinstance(value, list) or not value or not all(kind in known for kind in value):
+        raise ConfigError(f"{name} is a list of one or more of {', '.join(known)}")
+    return tuple(known[kind] for kind in value)
+
+
+def _log_level(name: str, value: object) -> int:
+    levels = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+    if not isinstance(value, str) or value not in levels:
+        raise ConfigError(f"{name} is one of {', '.join(levels)}")
+    return levels[value]
+
+
+_SETTINGS: dict[str, dict[str, tuple[str, Callable[[str, Any], Any]]]] = {
+    "daemon": {
+        "runtime-directory": ("runtime", _absolute_path),
+        "log-level": ("log_level", _log_level),
+    },
+    "store": {
+        "url": ("store_url", _text),
+    },
+    "seal": {
+        "slots": ("slots", _slots),
+        "root-key-directory": ("root_key_directory", _absolute_path),
+        "keyring-directory": ("keyring_directory", _absolute_path),
+    },
+}
+_SECTIONS = ", ".join(f"[{section}]" for section in _SETTINGS)
+
+SETTINGS: tuple[str, ...] = tuple(f"{section}.{key}" for section, keys in _SETTINGS.items() for key in keys)
+"""Every setting, as ``section.key``."""

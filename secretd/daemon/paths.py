@@ -1,0 +1,53 @@
+"""Where a daemon keeps its things: FHS directories in system mode, the XDG ones in session mode.
+
+Session mode follows $XDG_CONFIG_HOME, $XDG_DATA_HOME and $XDG_RUNTIME_DIR, so a throw-away daemon is a few
+environment variables away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdg import BaseDirectory
+
+from secretd.errors import ConfigError
+from secretd.model import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    """The three directories of one daemon; ``runtime`` is None where none is set."""
+
+    config: Path
+    data: Path
+    runtime: Path | None
+
+
+def directories(mode: Mode) -> Directories:
+    """Say where a daemon of this mode keeps its things."""
+    return _SYSTEM if mode is Mode.SYSTEM else _session()
+
+
+def require_runtime(runtime: Path | None) -> Path:
+    """Insist on a runtime directory.
+
+    Raises:
+        ConfigError: there is none; says how to name one.
+    """
+    if runtime is None:
+        raise ConfigError("XDG_RUNTIME_DIR is not set: set it, or name a directory with --runtime-dir")
+    return runtime
+
+
+_SYSTEM = Directories(Path("/etc/secretd"), Path("/var/lib/secretd"), Path("/run/secretd"))
+
+
+def _session() -> Directories:
+    try:
+        runtime = Path(BaseDirectory.get_runtime_dir(strict=True)) / "secretd"
+    except KeyError:
+        runtime = None
+    return Directories(
+        Path(BaseDirectory.xdg_config_home) / "secretd", Path(BaseDirectory.xdg_data_home) / "secretd", runtime
+    )

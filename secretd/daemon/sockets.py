@@ -1,0 +1,136 @@
+"""The listening sockets: made with their right modes from the first instant, and never taken from a living daemon.
+
+The mode of a socket's file is what bind makes it, through the umask, so there is no moment at which a wider
+one could be used.  A socket that nobody answers on was left by a daemon that died; it is replaced, under a lock
+that two starting daemons cannot both hold.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from secretd.errors import ConfigError
+from secretd.model import Mode
+
+_PATH_BYTES = 107
+"""Source: unix(7), sun_path has 108 bytes with its end."""
+
+_BACKLOG = 512
+"""Enough for a boot storm of 500 units; net.core.somaxconn may make it less."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketKind:
+    """One of the daemon's sockets: its file's name, and what its connections may do."""
+
+    name: str
+    read_only: bool
+
+
+NATIVE_SOCKETS = (SocketKind("secretd-sock", read_only=False), SocketKind("secretd-sock-ro", read_only=True))
+
+_DIRECTORY_MODES = {Mode.SYSTEM: 0o755, Mode.SESSION: 0o700}
+_SOCKET_MODES = {Mode.SYSTEM: 0o666, Mode.SESSION: 0o600}
+
+
+class RuntimeDirectory:
+    """The directory of the sockets, held by one daemon at a time."""
+
+    def __init__(self, path: Path, mode: Mode) -> None:
+        """Make the directory if it is missing, and lock it.
+
+        Raises:
+            ConfigError: it is another user's, others may write it, or another daemon holds it.
+        """
+        self._path = path
+        self._mode = mode
+        self._made: list[Path] = []
+        _make_directory(path, _DIRECTORY_MODES[mode])
+        self._lock = _lock(path / "secretd.lock")
+
+    def listen(self, kind: SocketKind) -> socket.socket:
+        """Make one listening socket, not blocking.
+
+        Raises:
+            ConfigError: its path is too long, or something else lives there.
+        """
+        path = self._path / kind.name
+        if len(os.fsencode(path)) > _PATH_BYTES:
+            raise ConfigError(f"the path of a socket has at most {_PATH_BYTES} bytes: {path} has more")
+        _remove_stale(path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        old_umask = os.umask(0o777 & ~_SOCKET_MODES[self._mode])
+        try:
+            listener.bind(os.fspath(path))
+        except OSError as error:
+            listener.close()
+            raise ConfigError(f"{path} cannot be made: {error.strerror}") from None
+        finally:
+            os.umask(old_umask)
+        self._made.append(path)
+        listener.listen(_BACKLOG)
+        return listener
+
+    def close(self) -> None:
+        """Remove the sockets that were made, and let the directory go."""
+        for path in self._made:
+            path.unlink(missing_ok=True)
+        self._made.clear()
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _make_directory(path: Path, mode: int) -> None:
+    try:
+        path.mkdir(mode=mode, exist_ok=True)
+    except FileNotFoundError:
+        raise ConfigError(f"{path.parent} does not exist: make it, or name another directory") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be made: {error.strerror}") from None
+    status = path.stat()
+    if status.st_uid != os.geteuid():
+        raise ConfigError(f"{path} belongs to another user")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigError(f"{path} can be written by others: make its mode {mode:o}")
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigError(f"another secretd is running in {path.parent}") from None
+    return descriptor
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise ConfigError(f"{path} is there and is no socket: remove it")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        except OSError as error:
+            raise ConfigError(f"{path} is there and cannot be judged: {error.strerror}") from None
+        else:
+            raise ConfigError(f"another daemon answers on {path}")

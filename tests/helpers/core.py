@@ -1,0 +1,56 @@
+"""A whole core for tests: the real service over a real SQLite store, without doors or sockets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from secretd.core.access import Access, Policy, owner_only
+from secretd.core.sealing import Seal
+from secretd.core.service import Service
+from secretd.crypto.slots import SlotKind, SlotLocation
+from secretd.model import Caller, Mode
+from secretd.operations import Reply, Request
+from secretd.store.base import Store
+from secretd.store.registry import open_store
+
+ReplyT = TypeVar("ReplyT", bound=Reply)
+
+OWNER = Caller(uid=os.geteuid(), gid=os.getegid(), pid=os.getpid())
+
+
+@dataclass
+class Core:
+    """A service, what it stands on, and a caller who may do everything."""
+
+    service: Service
+    store: Store
+    seal: Seal
+
+    async def call(self, request: Request[ReplyT], caller: Caller = OWNER) -> ReplyT:
+        """Do one operation, as the daemon's owner unless told otherwise."""
+        return await self.service.call(caller, request)
+
+
+def make_seal(root: Path, store: Store, *kinds: SlotKind) -> Seal:
+    """Make a seal whose files are below ``root``; by default with a local file only."""
+    directories = {SlotKind.LOCAL_FILE: root / "config", SlotKind.CREDENTIAL: root / "credentials"}
+    slots = [SlotLocation(kind, directories[kind]) for kind in kinds or (SlotKind.LOCAL_FILE,)]
+    return Seal(store, root / "keyring", slots, os.geteuid())
+
+
+@asynccontextmanager
+async def open_core(root: Path, policy: Policy | None = None) -> AsyncIterator[Core]:
+    """Open the core whose files are below ``root``, and try once to unseal it."""
+    store = await open_store(f"sqlite://{root / 'store'}")
+    try:
+        seal = make_seal(root, store)
+        await seal.open()
+        access = Access(policy or owner_only(Mode.SESSION, os.geteuid()))
+        yield Core(Service(Mode.SESSION, access, seal, store), store, seal)
+    finally:
+        await store.close()
