@@ -1,0 +1,214 @@
+"""The keyring of a sealing domain: versioned record keys, the index key and the digest key.
+
+A keyring keeps its keys in buffers of its own, shows them to nobody by accident (its repr hides them, it does not
+pickle or copy), and after wipe() refuses every use with SealError.  It seals neither itself (sealfile does) nor
+records (envelope does).
+
+Rules: the highest version seals, older ones only open; the index key and the digest key never change, or
+lookups and digests would.
+
+Source: docs/storage-format.md, "The keyring's payload", "Lookups by usage" and "The digest".
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import struct
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, NoReturn, Self
+from uuid import UUID, uuid4
+
+from secretd.crypto import canonical
+from secretd.crypto.box import KEY_BYTES, Cipher
+from secretd.errors import SealError, StoreCorruptError
+from secretd.model import Digest, Usage
+
+VERSION_MOST: Final = 2**32 - 1
+
+_PAYLOAD_MEMBERS: Final = ("current", "digest", "index", "versions")
+_DIGEST_LABEL: Final = b"secretd digest\x00"
+_DIGEST_BYTES: Final = 16
+
+
+class Domain(Enum):
+    """Whose keyring sealed a record; the number stands in the record's header."""
+
+    SHARED = 1
+    NODE = 2
+
+    @property
+    def label(self) -> str:
+        """The domain's name in a seal file."""
+        return self.name.lower()
+
+
+class Keyring:
+    """The open keys of one sealing domain.
+
+    Attributes:
+        domain: whose keyring it is.
+        id: the id of its seal file.
+    """
+
+    __slots__ = ("_ciphers", "_digest_key", "_index_key", "_keys", "domain", "id")
+
+    def __init__(
+        self,
+        domain: Domain,
+        keyring_id: UUID,
+        keys: Mapping[int, bytes | bytearray],
+        index_key: bytes | bytearray,
+        digest_key: bytes | bytearray,
+    ) -> None:
+        """Keep copies of the keys.
+
+        Args:
+            domain: whose keyring it is.
+            keyring_id: the id of its seal file.
+            keys: at least one record key of 32 bytes, by version (1 to 2^32 - 1); the highest seals.
+            index_key: 32 bytes.
+            digest_key: 32 bytes.
+        """
+        self.domain = domain
+        self.id = keyring_id
+        self._keys = {version: bytearray(key) for version, key in keys.items()}
+        self._index_key = bytearray(index_key)
+        self._digest_key = bytearray(digest_key)
+        # A copy for each cipher, not the buffer: a cipher may keep a reference to what it is given, and one that
+        # is still in use when the buffer is wiped must not go on under a key of zeros.
+        self._ciphers = {version: Cipher(bytes(key)) for version, key in self._keys.items()}
+
+    @classmethod
+    def generate(cls, domain: Domain) -> Self:
+        """Make a new keyring, with a new id and version 1."""
+        return cls(domain, uuid4(), {1: os.urandom(KEY_BYTES)}, os.urandom(KEY_BYTES), os.urandom(KEY_BYTES))
+
+    @property
+    def current(self) -> int:
+        """The version that seals now.
+
+        Raises:
+            SealError: the keyring was wiped.
+        """
+        return max(self._opened())
+
+    def rotated(self) -> Self:
+        """Make a keyring with one version more, which seals from then on; this one is left as it is.
+
+        Raises:
+            SealError: the keyring was wiped, or has no number left for a version.
+        """
+        version = self.current + 1
+        if version > VERSION_MOST:
+            raise SealError("the keyring has no version left to rotate to")
+        keys = {**self._keys, version: bytearray(os.urandom(KEY_BYTES))}
+        return type(self)(self.domain, self.id, keys, self._index_key, self._digest_key)
+
+    def cipher(self, version: int) -> Cipher:
+        """Give the cipher of one version, for use at once: a kept one outlives wipe().
+
+        Raises:
+            SealError: the keyring was wiped.
+            StoreCorruptError: the keyring has no such version.
+        """
+        self._opened()
+        if version not in self._ciphers:
+            raise StoreCorruptError("the record was sealed by a version that the keyring does not have")
+        return self._ciphers[version]
+
+    def usage_key(self, usage: Usage) -> bytes:
+        """Give the 32 bytes a usage is looked up by.
+
+        Raises:
+            SealError: the keyring was wiped.
+        """
+        self._opened()
+        # Each part with its length, or the end of the type could be read as the start of the id.
+        parts = (usage.type.value.encode(), usage.id.encode())
+        message = b"".join(struct.pack(">I", len(part)) + part for part in parts)
+        return hmac.digest(self._index_key, message, "sha256")
+
+    def digest(self, secret_id: UUID, attributes_counter: int, value_counter: int) -> Digest:
+        """Give the digest of a secret.
+
+        Args:
+            secret_id: the secret's id.
+            attributes_counter: the change counter of its attributes.
+            value_counter: the change counter of its value; 0 if it has none.
+
+        Raises:
+            SealError: the keyring was wiped.
+        """
+        self._opened()
+        message = _DIGEST_LABEL + secret_id.bytes + struct.pack(">QQ", attributes_counter, value_counter)
+        return Digest(hmac.digest(self._digest_key, message, "sha256")[:_DIGEST_BYTES].hex())
+
+    def to_payload(self) -> bytes:
+        """Write the keys in canonical JSON, for sealfile to seal.
+
+        Raises:
+            SealError: the keyring was wiped.
+        """
+        return canonical.dump(
+            {
+                "current": self.current,
+                "digest": canonical.base64(self._digest_key),
+                "index": canonical.base64(self._index_key),
+                "versions": {str(version): canonical.base64(key) for version, key in self._keys.items()},
+            }
+        )
+
+    @classmethod
+    def from_payload(cls, domain: Domain, keyring_id: UUID, payload: bytes) -> Self:
+        """Read the keys of a keyring.
+
+        Raises:
+            SealError: the payload is not exactly what to_payload writes.
+        """
+        fields = canonical.members(canonical.load(payload), _PAYLOAD_MEMBERS, "payload")
+        keyring = cls(
+            domain,
+            keyring_id,
+            _versions(fields["versions"]),
+            canonical.unbase64(fields["index"], KEY_BYTES, "index"),
+            canonical.unbase64(fields["digest"], KEY_BYTES, "digest"),
+        )
+        # Compared whole: this holds `current` too, and every spelling.
+        if keyring.to_payload() != payload:
+            raise canonical.damaged("payload not canonical")
+        return keyring
+
+    def wipe(self) -> None:
+        """Overwrite the keys and drop the ciphers; every use from now on raises SealError."""
+        for key in (self._index_key, self._digest_key, *self._keys.values()):
+            key[:] = bytes(len(key))
+        self._keys.clear()
+        # A cipher, and OpenSSL's context in it, hold copies of the key that cannot be overwritten from here: to drop
+        # the last reference is all that can be done. OpenSSL cleanses its copy as it frees it.
+        self._ciphers.clear()
+
+    def _opened(self) -> dict[int, bytearray]:
+        if not self._keys:
+            raise SealError("the keyring is closed; the root key must open it again")
+        return self._keys
+
+    def __repr__(self) -> str:
+        return f"Keyring({self.domain.label}, ...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Keyring is never pickled or copied")
+
+
+def _versions(value: object) -> dict[int, bytes]:
+    if not isinstance(value, dict) or not value:
+        raise canonical.damaged("versions")
+    return {_version(name): canonical.unbase64(key, KEY_BYTES, "versions") for name, key in value.items()}
+
+
+def _version(name: str) -> int:
+    # isdecimal before int: int() would take a sign, spaces and underscores, and be slow on a long one.
+    if len(name) > len(str(VERSION_MOST)) or not name.isdecimal() or not 1 <= int(name) <= VERSION_MOST:
+        raise canonical.damaged("versions")
+    return int(name)
