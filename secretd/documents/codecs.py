@@ -1,0 +1,157 @@
+"""Requests, replies and their parts: between dataclasses and elements, as the table of operations says.
+
+A codec is made once for each dataclass, from its fields; nothing is looked up in the table afterwards.  It
+reads what a schema has accepted, and writes what the schema accepts.  What is None is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from lxml import etree
+
+from secretd import limits
+from secretd.documents.diagnosis import place
+from secretd.documents.escape import escape
+from secretd.documents.scalars import Scalar, scalar_of
+from secretd.documents.secret import secret_from, usage_from, write_secret_compactly, write_usage
+from secretd.documents.shapes import tag_of
+from secretd.documents.values import value_from, write_value
+from secretd.errors import InvalidDocumentError
+from secretd.model import SecretDocument, SecretValue, Usage, check_text
+from secretd.operations import Field, fields_of
+
+Reader = Callable[[etree._Element, SecretValue | None], Any]
+"""Reads an element; the value is what came in a descriptor beside the message."""
+
+Writer = Callable[[Any, bool], str]
+"""Writes an element; the flag says that a value travels in a descriptor beside the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attribute:
+    name: str
+    xml_name: str
+    scalar: Scalar
+
+    def read(self, element: etree._Element, text: str) -> Any:
+        value = self.scalar.parse(text)
+        if value is None:
+            sentence = f"the attribute {self.xml_name} of <{element.tag!s}> is not {self.scalar.phrase}"
+            raise InvalidDocumentError(place(element) + sentence)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    name: str
+    many: bool
+    read: Reader
+    write: Writer
+
+
+class Codec:
+    """Between one dataclass and the element that it is written as.
+
+    Args:
+        record: the dataclass.
+        tag: the element's name.
+    """
+
+    def __init__(self, record: type, tag: str) -> None:
+        self._record = record
+        self._tag = tag
+        self._attributes: list[_Attribute] = []
+        self._children: dict[str, _Child] = {}
+        for item in fields_of(record):
+            scalar = scalar_of(item)
+            if scalar:
+                self._attributes.append(_Attribute(item.name, item.xml_name, scalar))
+            else:
+                self._children[tag_of(item)] = _child(item)
+
+    def read(self, element: etree._Element, carried: SecretValue | None) -> Any:
+        """Read an element that a schema has accepted.
+
+        Args:
+            element: the element.
+            carried: what came in a descriptor beside its message.
+
+        Raises:
+            InvalidDocumentError: a text in it is too long.
+            InvalidValueError: see values.value_from().
+        """
+        given: dict[str, Any] = {}
+        for attribute in self._attributes:
+            text = element.get(attribute.xml_name)
+            if text is not None:
+                given[attribute.name] = attribute.read(element, text)
+        if self._children:
+            self._read_children(element, carried, given)
+        return self._record(**given)
+
+    def _read_children(self, element: etree._Element, carried: SecretValue | None, given: dict[str, Any]) -> None:
+        several: dict[str, list[Any]] = {child.name: [] for child in self._children.values() if child.many}
+        for part in element:
+            child = self._children[str(part.tag)]
+            value = child.read(part, carried)
+            if child.many:
+                several[child.name].append(value)
+            else:
+                given[child.name] = value
+        given.update((name, tuple(values)) for name, values in several.items())
+
+    def write(self, record: Any, by_descriptor: bool = False) -> str:
+        """Write a dataclass as its element.
+
+        Raises:
+            InvalidDocumentError: a text has a character that XML cannot carry.
+        """
+        attributes = "".join(self._write_attribute(attribute, record) for attribute in self._attributes)
+        children = "".join(self._write_child(child, record, by_descriptor) for child in self._children.values())
+        start = f"<{self._tag}{attributes}"
+        return f"{start}>{children}</{self._tag}>" if children else f"{start}/>"
+
+    @staticmethod
+    def _write_attribute(attribute: _Attribute, record: Any) -> str:
+        value = getattr(record, attribute.name)
+        return "" if value is None else f" {attribute.xml_name}='{attribute.scalar.format(value)}'"
+
+    @staticmethod
+    def _write_child(child: _Child, record: Any, by_descriptor: bool) -> str:
+        value = getattr(record, child.name)
+        if value is None:
+            return ""
+        return "".join(child.write(part, by_descriptor) for part in (value if child.many else (value,)))
+
+
+def _text(tag: str) -> tuple[Reader, Writer]:
+    def write(text: str, _: bool) -> str:
+        check_text(text, f"<{tag}>", limits.MESSAGE_BYTES)
+        return f"<{tag}>{escape(text)}</{tag}>"
+
+    return lambda element, _: element.text or "", write
+
+
+_MODEL: Mapping[type, tuple[Reader, Writer]] = MappingProxyType(
+    {
+        SecretDocument: (lambda element, _: secret_from(element), lambda document, _: write_secret_compactly(document)),
+        Usage: (lambda element, _: usage_from(element), lambda usage, _: write_usage(usage)),
+        SecretValue: (value_from, lambda value, by_descriptor: write_value(value, descriptor=by_descriptor)),
+    }
+)
+"""How the nouns of the model are read and written, wherever they stand."""
+
+
+def _child(item: Field) -> _Child:
+    if item.type in _MODEL:
+        read, write = _MODEL[item.type]
+    elif item.type is str:
+        read, write = _text(item.xml_name)
+    else:
+        part = Codec(item.type, item.xml_name)
+        read, write = part.read, part.write
+    return _Child(item.name, item.many, read, write)

@@ -1,0 +1,127 @@
+"""What may stand in each element: attributes, children, text. The table of operations says it, here it is spelt out.
+
+Two readers need it: schema.py makes the schemas from it, and diagnosis.py finds out what is wrong with a
+document that a schema refused.  The pattern of the secret and of its usage is written by hand
+(schemas/secret.rng); their shapes here serve the diagnosis alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from secretd import limits
+from secretd.documents.scalars import LIBVIRT_UUID, YES_NO, Scalar, enumeration, number, one_of, scalar_of
+from secretd.errors import WIRE_ERRORS
+from secretd.model import SecretDocument, SecretValue, Usage, UsageType
+from secretd.operations import OPERATIONS, Field, fields_of
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute that an element may have."""
+
+    scalar: Scalar
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """An element that may stand in another: must it, and may it more than once."""
+
+    shape: Shape
+    required: bool = False
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an element holds.
+
+    Attributes:
+        attributes, children: by name.
+        text: what its text must be; None if it may hold no text but white space.
+        definition: the name in secret.rng of the pattern that says the same.
+    """
+
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    children: Mapping[str, Child] = field(default_factory=dict)
+    text: Scalar | None = None
+    definition: str | None = None
+
+
+USAGE_CHILDREN: Mapping[UsageType, str] = MappingProxyType(
+    {
+        UsageType.VOLUME: "volume",
+        UsageType.CEPH: "name",
+        UsageType.ISCSI: "target",
+        UsageType.TLS: "name",
+        UsageType.VTPM: "name",
+    }
+)
+"""The element that holds the id of a usage of each type. Source: libvirt's secret.rng."""
+
+SERIAL = number(0, limits.SERIAL)
+ORDINAL = number(1, 2**63 - 1)
+USAGE_TYPE = enumeration(UsageType)
+ERROR_CODE = one_of(WIRE_ERRORS, lambda error: str(error.code))
+
+_TEXT = Shape(text=Scalar("text", "<text/>", str, str))
+_USAGE_ID = Shape(text=Scalar("an id", '<ref name="usage-id"/>', lambda text: text or None, str))
+_USAGE = Shape(
+    {"type": Attribute(USAGE_TYPE, required=True)},
+    {tag: Child(_USAGE_ID) for tag in USAGE_CHILDREN.values()},
+    definition="usage",
+)
+SECRET = Shape(
+    {"ephemeral": Attribute(YES_NO), "private": Attribute(YES_NO)},
+    {
+        "uuid": Child(Shape(text=LIBVIRT_UUID)),
+        "description": Child(_TEXT),
+        "usage": Child(_USAGE),
+        "volume": Child(_USAGE_ID),
+    },
+    definition="secret",
+)
+_VALUE = Shape({"descriptor": Attribute(YES_NO)}, text=_TEXT.text)
+
+_MODEL: Mapping[type, tuple[str, Shape]] = MappingProxyType(
+    {SecretDocument: ("secret", SECRET), Usage: ("usage", _USAGE), SecretValue: ("value", _VALUE)}
+)
+"""The nouns that are written in one way wherever they stand: as which element, and its shape."""
+
+
+def tag_of(item: Field) -> str:
+    """Give the name of the element that a field is written as."""
+    return _MODEL[item.type][0] if item.type in _MODEL else item.xml_name
+
+
+def shape_of(record: type) -> Shape:
+    """Give the shape of a request, a reply or a part of one."""
+    attributes: dict[str, Attribute] = {}
+    children: dict[str, Child] = {}
+    for item in fields_of(record):
+        scalar = scalar_of(item)
+        if scalar:
+            attributes[item.xml_name] = Attribute(scalar, item.required)
+        else:
+            children[tag_of(item)] = Child(_element_shape(item), item.required, item.many)
+    return Shape(attributes, children)
+
+
+def _element_shape(item: Field) -> Shape:
+    if item.type is str:
+        return _TEXT
+    return _MODEL[item.type][1] if item.type in _MODEL else shape_of(item.type)
+
+
+ERROR = Shape({"code": Attribute(ERROR_CODE, required=True)}, text=_TEXT.text)
+REQUEST = Shape(
+    {"serial": Attribute(SERIAL, required=True), "descriptor": Attribute(YES_NO)},
+    {operation.name: Child(shape_of(operation.request)) for operation in OPERATIONS},
+)
+REPLY = Shape(
+    {"serial": Attribute(SERIAL), "message": Attribute(ORDINAL)},
+    {operation.name: Child(shape_of(operation.reply)) for operation in OPERATIONS} | {"error": Child(ERROR)},
+)

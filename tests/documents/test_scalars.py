@@ -1,0 +1,102 @@
+"""What a scalar parses and what the schema accepts are the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from secretd.documents.scalars import LIBVIRT_UUID, UUID_TEXT, YES_NO, Scalar, number, scalar_of
+from secretd.documents.vocabulary import load_schema
+from secretd.operations import Delete, List, fields_of
+
+RNG = "{http://relaxng.org/ns/structure/1.0}"
+
+TABLE = {field.name: scalar_of(field) for field in (*fields_of(Delete), *fields_of(List))}
+LARGEST = 2**63 - 1
+
+
+def of_table(name: str) -> Scalar:
+    scalar = TABLE[name]
+    assert scalar is not None
+    return scalar
+
+
+def schema_of(scalar: Scalar) -> etree.RelaxNG:
+    """Make a schema of which the root's one attribute is this scalar."""
+    grammar = load_schema("secret.rng")
+    start = grammar.find(f"{RNG}start")
+    assert start is not None
+    pattern = etree.fromstring(
+        f"<element name='x' xmlns='{RNG[1:-1]}'><attribute name='a'>{scalar.rng}</attribute></element>"
+    )
+    start[:] = [pattern]
+    return etree.RelaxNG(etree.fromstring(etree.tostring(grammar)))
+
+
+SCALARS = [
+    pytest.param(UUID_TEXT, id="uuid"),
+    pytest.param(LIBVIRT_UUID, id="uuid-as-libvirt-has-it"),
+    pytest.param(YES_NO, id="yes-no"),
+    pytest.param(of_table("digest"), id="digest"),
+    pytest.param(of_table("usage_type"), id="enum"),
+    pytest.param(number(0, 9), id="digit"),
+    pytest.param(number(1, 1000), id="bounded"),
+    pytest.param(number(0, LARGEST), id="unbounded"),
+]
+
+HEX = "0123456789abcdefABCDEF"
+TEXTS = st.one_of(
+    st.text("0123456789+- yesno\t", max_size=24),
+    st.uuids().map(str),
+    st.uuids().map(lambda uuid: uuid.hex),
+    st.uuids().map(lambda uuid: str(uuid).upper()),
+    st.text(HEX + "-g", min_size=30, max_size=38),
+    st.integers(-5, 2**64).map(str),
+    st.sampled_from(["none", "volume", "CEPH", "yes", "no", "", "yes ", "0", "00", "1e3", "٣", "\u0661"]),
+)
+
+
+@pytest.mark.parametrize("scalar", SCALARS)
+@given(data=st.data())
+def test_parser_and_schema_agree(scalar: Scalar, data: st.DataObject) -> None:
+    schema = schema_of(scalar)
+    for text in data.draw(st.lists(TEXTS, min_size=5, max_size=20)):
+        element = etree.Element("x", {"a": text})
+        assert schema.validate(element) == (scalar.parse(text) is not None), text
+
+
+@pytest.mark.parametrize("scalar", SCALARS)
+@given(text=TEXTS)
+def test_one_spelling_for_one_meaning(scalar: Scalar, text: str) -> None:
+    value = scalar.parse(text)
+    if value is not None:
+        assert scalar.parse(scalar.format(value)) == value
+        assert scalar.format(value) in (text, text.lower()) or scalar is LIBVIRT_UUID
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param("0", None, id="under"),
+        pytest.param("1", 1, id="low"),
+        pytest.param("1000", 1000, id="high"),
+        pytest.param("1001", None, id="over"),
+        pytest.param("9" * 100_000, None, id="endless"),
+    ],
+)
+def test_bounds_are_inclusive(text: str, value: int | None) -> None:
+    assert number(1, 1000).parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("scalar", "phrase"),
+    [
+        pytest.param(number(1, 5), "a number from 1 to 5", id="bounded"),
+        pytest.param(number(1, LARGEST), "a number from 1", id="unbounded"),
+        pytest.param(of_table("usage_type"), "one of none, volume, ceph, iscsi, tls, vtpm", id="enum"),
+    ],
+)
+def test_says_what_it_is(scalar: Scalar, phrase: str) -> None:
+    assert scalar.phrase == phrase
