@@ -43,7 +43,7 @@ class RunningDaemon:
         root: Path,
         arguments: Sequence[str] = ("--session",),
         extra_environment: Mapping[str, str] = MappingProxyType({}),
-        prefix: Sequence[str] = (),
+        python: Sequence[str] = (sys.executable,),
     ) -> None:
         """Start a daemon and wait until its log says that it is ready.
 
@@ -51,7 +51,7 @@ class RunningDaemon:
             root: where its directories are, or are made.
             arguments: of secretd.
             extra_environment: beside that of the session.
-            prefix: a command that runs it (setpriv, say).
+            python: the interpreter that runs it, perhaps behind a command (setpriv, say).
         """
         self.root = root
         self.environment = {**session_environment(root), **extra_environment}
@@ -62,7 +62,7 @@ class RunningDaemon:
         self.log: list[dict[str, Any]] = []
         self._unread: deque[dict[str, Any]] = deque()
         self._rest = b""
-        command = [*prefix, sys.executable, "-m", "secretd", *arguments]
+        command = [*python, "-P", "-m", "secretd", *arguments]
         self.process = subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE, cwd=root)
         try:
             self.wait_for_event("ready")
@@ -80,17 +80,18 @@ class RunningDaemon:
                     return line
             self._read_more()
 
-    def stop(self) -> int:
-        """Send SIGTERM and give the exit status; reads the log to its end."""
-        self.process.send_signal(signal.SIGTERM)
-        return self._finish()
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal that ends it in order and give the exit status; reads the log to its end."""
+        self.process.send_signal(number)
+        return self.finish()
 
     def kill(self) -> None:
         """Send SIGKILL, as a crash would end it."""
         self.process.kill()
-        self._finish()
+        self.finish()
 
-    def _finish(self) -> int:
+    def finish(self) -> int:
+        """Wait for its end; gives the exit status, and reads the log to its end."""
         _, rest = self.process.communicate(timeout=DEADLINE_S)
         self.log.extend(self._unread)
         self.log.extend(_parse(line) for line in (self._rest + rest).splitlines())

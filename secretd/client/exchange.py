@@ -1,0 +1,172 @@
+"""What both clients share: requests out, answers in, and no socket.
+
+One Exchange serves one connection.  It allots the serials, remembers what was asked, and finds for every
+reply the request it belongs to, by serial or, for a request that the daemon could not read, by ordinal.
+
+The rules it keeps:
+
+- A serial is not used again before its reply is there, also if nobody waits for the reply any more.
+- Every descriptor that arrives is closed here, whatever becomes of its message.
+- A reply that cannot be understood is the daemon's fault (RemoteProtocolError), never the caller's. If it at least
+  says which request it answers, only that one fails; otherwise the connection is of no more use.
+
+Source: docs/protocol.md, "Requests and replies".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from secretd import limits
+from secretd.documents.messages import ReplyDocument, read_reply, write_request
+from secretd.errors import InvalidValueError, RemoteProtocolError, SecretdError
+from secretd.model import SecretValue
+from secretd.operations import OPERATIONS, Reply, Request, fields_of
+from secretd.wire.memfd import read_value, seal_value
+from secretd.wire.native import Message, NativeFraming, Pause
+
+_VALUE_FIELDS: dict[type[Request[Reply]], str] = {
+    operation.request: field.name
+    for operation in OPERATIONS
+    for field in fields_of(operation.request)
+    if field.type is SecretValue
+}
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A request on its way: what of it is not yet sent.
+
+    Attributes:
+        serial: the request's.
+        rest: the bytes still to be sent.
+        descriptor: goes with the first of the bytes, and is closed once it has.
+    """
+
+    serial: int
+    rest: memoryview
+    descriptor: int | None = None
+
+    def advance(self, sent: int) -> None:
+        """Note that so many bytes, and with them the descriptor, were sent."""
+        self.close()
+        self.rest = self.rest[sent:]
+
+    def close(self) -> None:
+        """Close the descriptor if it is still here."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a request: its reply, or the error that it failed with."""
+
+    serial: int
+    outcome: Reply | SecretdError
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    ordinal: int
+    request_type: type[Request[Reply]]
+
+
+class Exchange:
+    """The requests and replies of one connection.
+
+    Args:
+        descriptors: send values by sealed memfd, and ask for them so.
+    """
+
+    def __init__(self, *, descriptors: bool = False) -> None:
+        self._descriptors = descriptors
+        self._framing = NativeFraming()
+        self._pending: dict[int, _Pending] = {}
+        self._serials: dict[int, int] = {}
+        self._next_serial = 0
+
+    def request(self, request: Request[Reply]) -> Outgoing:
+        """Write a request under a serial of its own; it counts as sent from here on.
+
+        Raises:
+            LocalProtocolError: it is longer than a message may be.
+            OSError: its value needs a descriptor, and none is to be had.
+        """
+        serial = self._allot()
+        field = _VALUE_FIELDS.get(type(request)) if self._descriptors else None
+        body = write_request(serial, request, descriptor=self._descriptors, value_by_descriptor=field is not None)
+        # Sealed before it is framed, as what is framed counts as sent; and what has a descriptor is never too long.
+        descriptor = None if field is None else seal_value(getattr(request, field))
+        data = self._framing.send(body)
+        self._pending[serial] = _Pending(self._framing.sent, type(request))
+        self._serials[self._framing.sent] = serial
+        return Outgoing(serial, memoryview(data), descriptor)
+
+    def receive(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Take in what one recvmsg gave."""
+        _close_all(self._framing.receive(data, descriptors))
+
+    def next_answer(self) -> Answer | None:
+        """Give the next answer, if one is there.
+
+        Raises:
+            RemoteProtocolError: the daemon broke the protocol in a way that leaves the connection of no use.
+        """
+        message = self._framing.next_event()
+        return None if isinstance(message, Pause) else self._answer(message)
+
+    def close(self) -> None:
+        """Close what is left."""
+        _close_all(self._framing.take_descriptors())
+
+    def _allot(self) -> int:
+        while self._next_serial in self._pending:
+            self._next_serial = (self._next_serial + 1) % (limits.SERIAL + 1)
+        serial = self._next_serial
+        self._next_serial = (serial + 1) % (limits.SERIAL + 1)
+        return serial
+
+    def _answer(self, message: Message) -> Answer:
+        try:
+            document = _read(message)
+            serial, pending = self._settle(document)
+            return Answer(serial, document.error or _result(document, pending, message.descriptors))
+        finally:
+            _close_all(message.descriptors)
+
+    def _settle(self, document: ReplyDocument) -> tuple[int, _Pending]:
+        serial = document.serial if document.message is None else self._serials.get(document.message)
+        pending = self._pending.pop(serial, None) if serial is not None else None
+        if serial is None or pending is None:
+            raise RemoteProtocolError("the daemon answered a request that was not made")
+        del self._serials[pending.ordinal]
+        return serial, pending
+
+
+def _read(message: Message) -> ReplyDocument:
+    try:
+        return read_reply(message.body)
+    except SecretdError as error:
+        raise RemoteProtocolError(f"the daemon sent a message that is no reply: {error.message}") from None
+
+
+def _result(document: ReplyDocument, pending: _Pending, descriptors: tuple[int, ...]) -> Reply | RemoteProtocolError:
+    try:
+        return document.read(pending.request_type, _carried(descriptors))
+    except SecretdError as error:
+        return RemoteProtocolError(f"the daemon's reply cannot be understood: {error.message}")
+
+
+def _carried(descriptors: tuple[int, ...]) -> SecretValue | None:
+    if len(descriptors) > limits.DESCRIPTORS_PER_MESSAGE:
+        raise InvalidValueError("it came with more than one descriptor")
+    return read_value(descriptors[0]) if descriptors else None
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

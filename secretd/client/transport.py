@@ -1,0 +1,87 @@
+"""The socket calls that both clients make: connect, send a part, receive a part.
+
+Source: unix(7); docs/protocol.md, "Which message a descriptor belongs to".
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from array import array
+from pathlib import Path
+
+from secretd import limits
+from secretd.client.exchange import Exchange, Outgoing
+from secretd.errors import ConfigError, UnreachableError
+
+_PATH_BYTES = 107  # unix(7): sun_path has 108, with the NUL at its end
+_RECEIVE_BYTES = 65_536
+_DESCRIPTORS = limits.DESCRIPTORS_PER_MESSAGE + 1  # room for one too many, so that too many can be told
+
+_START_ONE = "start one with `secretd --session` (or, as root, `secretd --system`), or name another socket with -c"
+_REASONS: dict[type[OSError], str] = {
+    FileNotFoundError: f"there is no such socket: {_START_ONE}",
+    ConnectionRefusedError: f"nobody listens there any more: {_START_ONE}",
+    PermissionError: "you may not connect to it",
+    BlockingIOError: "too many connections are waiting there already",
+}
+
+
+def new_socket(path: Path) -> socket.socket:
+    """Make a socket that can be connected to this path.
+
+    Raises:
+        ConfigError: the path is longer than a socket's may be.
+    """
+    if len(os.fsencode(path)) > _PATH_BYTES:
+        raise ConfigError(f"a socket's path may have at most {_PATH_BYTES} bytes: {path}")
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+
+
+def unreachable(path: Path, error: OSError) -> UnreachableError:
+    """Say why no daemon could be reached, and what to do about it."""
+    reason = _REASONS.get(type(error), os.strerror(error.errno or 0))
+    return UnreachableError(f"no daemon answers on {path}: {reason}")
+
+
+def broken(error: OSError) -> UnreachableError:
+    """Say that a connection that stood is gone."""
+    return UnreachableError(f"the connection to the daemon broke: {os.strerror(error.errno or 0)}")
+
+
+def went_away() -> UnreachableError:
+    """Say that the daemon ended the connection while something was still asked of it."""
+    return UnreachableError("the daemon went away before it answered; whether it did as asked is unknown")
+
+
+def closed() -> UnreachableError:
+    """Say that the connection has ended before."""
+    return UnreachableError("this connection to the daemon is closed")
+
+
+def send_some(connection: socket.socket, outgoing: Outgoing) -> None:
+    """Send as much of one request as the socket takes; its descriptor goes with the first bytes.
+
+    Raises:
+        OSError: as sendmsg(2) says.
+    """
+    ancillary = []
+    if outgoing.descriptor is not None:
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [outgoing.descriptor]))]
+    # One request a call: a descriptor may not share a sendmsg with another message's bytes.
+    outgoing.advance(connection.sendmsg([outgoing.rest], ancillary, socket.MSG_NOSIGNAL))
+
+
+def receive_some(connection: socket.socket, exchange: Exchange) -> bool:
+    """Hand what the socket has to the exchange.
+
+    Returns:
+        False at the end of the stream.
+
+    Raises:
+        OSError: as recvmsg(2) says.
+    """
+    data, descriptors, _, _ = socket.recv_fds(connection, _RECEIVE_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    if data:
+        exchange.receive(data, descriptors)
+    return bool(data)

@@ -1,0 +1,226 @@
+"""The framing of the native protocol: bytes in, messages out, and the other way round.
+
+One NativeFraming serves one connection, of either side.  It has no socket and no clock, never looks into a
+message, and holds descriptors as plain numbers: it neither reads nor closes them.
+
+The rules it keeps:
+
+- A NUL byte ends a message, and stands nowhere else.  How the bytes were cut never changes the messages.
+- A message that outgrows limits.MESSAGE_BYTES is given up at the byte that is too many; it is not kept.  That and
+  an end of the stream inside a message are the peer's fault, come after the messages before them, and stick.
+- A descriptor belongs to the message that holds the last byte received together with it.
+- No message holds more than one descriptor too many, so a peer can't fill the process's table drop by drop.
+- Its work is linear in the bytes received, also when they come one by one.
+
+Source: docs/protocol.md, "Messages" and "Which message a descriptor belongs to".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from secretd import limits
+from secretd.errors import LocalProtocolError, RemoteProtocolError
+
+_NUL = b"\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it was received.
+
+    Attributes:
+        ordinal: its number on this connection and in this direction; the first is 1.
+        body: the bytes before the NUL, at most limits.MESSAGE_BYTES; perhaps none, perhaps no XML. May hold a value.
+        descriptors: what came with it and is now the taker's to close. One more than
+            limits.DESCRIPTORS_PER_MESSAGE stands for any number of too many.
+    """
+
+    ordinal: int
+    body: bytes
+    descriptors: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Message(ordinal={self.ordinal}, {len(self.body)} bytes, {len(self.descriptors)} descriptors)"
+
+
+class Pause(Enum):
+    """Why there is no message now."""
+
+    NEED_DATA = auto()
+    END = auto()
+
+
+class State(Enum):
+    """What was received last."""
+
+    BETWEEN = "nothing, or a whole message"
+    INSIDE = "a part of a message"
+    ENDED = "the end of the stream, after whole messages"
+    BROKEN = "what cannot be framed"
+
+
+class _Step(Enum):
+    PART = auto()
+    NUL = auto()
+    TOO_LONG = auto()
+    END = auto()
+
+
+_NEXT: dict[tuple[State, _Step], State] = {
+    (State.BETWEEN, _Step.PART): State.INSIDE,
+    (State.BETWEEN, _Step.NUL): State.BETWEEN,
+    (State.BETWEEN, _Step.TOO_LONG): State.BROKEN,
+    (State.BETWEEN, _Step.END): State.ENDED,
+    (State.INSIDE, _Step.PART): State.INSIDE,
+    (State.INSIDE, _Step.NUL): State.BETWEEN,
+    (State.INSIDE, _Step.TOO_LONG): State.BROKEN,
+    (State.INSIDE, _Step.END): State.BROKEN,
+    (State.BROKEN, _Step.END): State.BROKEN,
+}
+
+_FAULTS = {
+    _Step.TOO_LONG: f"a message may have at most {limits.MESSAGE_BYTES} bytes",
+    _Step.END: "the stream ended inside a message",
+}
+_AFTER_END = "nothing is received after the end of the stream"
+
+
+class NativeFraming:
+    """The framing of one connection, seen from one of its ends."""
+
+    def __init__(self) -> None:
+        self._state = State.BETWEEN
+        self._fault: str | None = None
+        self._ready: deque[Message] = deque()
+        self._part = bytearray()
+        self._held: list[int] = []
+        self._received = 0
+        self._sent = 0
+
+    @property
+    def state(self) -> State:
+        """What was received last."""
+        return self._state
+
+    @property
+    def ordinal(self) -> int:
+        """The ordinal of the message that is being received: also of the one that broke the framing."""
+        return self._received + 1
+
+    @property
+    def sent(self) -> int:
+        """The ordinal of the message sent last; 0 before the first."""
+        return self._sent
+
+    def receive(self, data: bytes, descriptors: Sequence[int] = ()) -> tuple[int, ...]:
+        """Take in what one recvmsg gave.
+
+        Args:
+            data: the bytes; none mean nothing, not the end (see receive_eof).
+            descriptors: those that came with them, now kept until their message is taken.
+
+        Returns:
+            The descriptors that are not kept, because their message has too many or the framing is broken already:
+            the caller's to close.
+
+        Raises:
+            LocalProtocolError: the stream has ended, or descriptors came without bytes; nothing was kept.
+        """
+        if self._state is State.ENDED:
+            raise LocalProtocolError(_AFTER_END)
+        if not descriptors:
+            self._take_in(data)
+            return ()
+        if not data:
+            raise LocalProtocolError("descriptors come with bytes")
+        last_message = data.rfind(_NUL, 0, len(data) - 1) + 1
+        self._take_in(data[:last_message])
+        surplus = self._keep(descriptors)
+        self._take_in(data[last_message:])
+        return surplus
+
+    def receive_eof(self) -> None:
+        """Take in the end of the stream.
+
+        Raises:
+            LocalProtocolError: there was one before.
+        """
+        self._step(_Step.END)
+
+    def next_event(self) -> Message | Pause:
+        """Give the next message, or why there is none.
+
+        Raises:
+            RemoteProtocolError: the peer broke the framing and all messages before that were taken; each time.
+        """
+        if self._ready:
+            return self._ready.popleft()
+        if self._fault is not None:
+            raise RemoteProtocolError(self._fault)
+        return Pause.END if self._state is State.ENDED else Pause.NEED_DATA
+
+    def send(self, body: bytes) -> bytes:
+        """Frame a message; whoever sends a descriptor with it sends no other message's bytes along.
+
+        Raises:
+            LocalProtocolError: the body holds a NUL, or more than limits.MESSAGE_BYTES bytes.
+        """
+        if len(body) > limits.MESSAGE_BYTES:
+            raise LocalProtocolError(_FAULTS[_Step.TOO_LONG])
+        if _NUL in body:
+            raise LocalProtocolError("a message may not hold a NUL")
+        self._sent += 1
+        return body + _NUL
+
+    def take_descriptors(self) -> tuple[int, ...]:
+        """Give up: drop the messages not taken yet, and hand over every descriptor still kept, to be closed."""
+        taken = [descriptor for message in self._ready for descriptor in message.descriptors]
+        taken += self._held
+        self._ready.clear()
+        self._held.clear()
+        return tuple(taken)
+
+    def _take_in(self, data: bytes) -> None:
+        start = 0
+        while start < len(data) and self._state is not State.BROKEN:
+            end = data.find(_NUL, start)
+            stop = len(data) if end < 0 else end
+            if len(self._part) + stop - start > limits.MESSAGE_BYTES:
+                self._step(_Step.TOO_LONG)
+            elif end < 0:
+                self._step(_Step.PART)
+                self._part += data[start:]
+            else:
+                self._step(_Step.NUL)
+                self._finish(data[start:end])
+            start = stop + 1
+
+    def _step(self, step: _Step) -> None:
+        after = _NEXT.get((self._state, step))
+        if after is None:
+            raise LocalProtocolError(_AFTER_END)
+        if after is State.BROKEN and self._fault is None:
+            self._fault = _FAULTS[step]
+            self._part.clear()
+        self._state = after
+
+    def _finish(self, rest: bytes) -> None:
+        body = rest
+        if self._part:
+            self._part += rest
+            body = bytes(self._part)
+            self._part.clear()
+        self._received += 1
+        self._ready.append(Message(self._received, body, tuple(self._held)))
+        self._held.clear()
+
+    def _keep(self, descriptors: Sequence[int]) -> tuple[int, ...]:
+        if self._state is State.BROKEN:
+            return tuple(descriptors)
+        room = limits.DESCRIPTORS_PER_MESSAGE + 1 - len(self._held)
+        self._held += descriptors[:room]
+        return tuple(descriptors[room:])

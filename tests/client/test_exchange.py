@@ -1,0 +1,103 @@
+"""The half that both clients share, without a socket."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secretd import limits
+from secretd.client.exchange import Answer, Exchange, Outgoing
+from secretd.errors import NotFoundError, RemoteProtocolError
+from secretd.operations import Delete, Deleted
+
+ID = UUID("7bb4ad5c-5ae4-4a6c-a8cf-5e8bb4d9b9b9")
+DONE = "<delete/>"
+
+
+def reply(serial: int, content: str = DONE) -> bytes:
+    return f"<reply serial='{serial}'>{content}</reply>\0".encode()
+
+
+def answers(exchange: Exchange, data: bytes) -> list[Answer]:
+    """Take in bytes, and give the answers in them."""
+    exchange.receive(data)
+    found = []
+    while (answer := exchange.next_answer()) is not None:
+        found.append(answer)
+    return found
+
+
+def test_serials_begin_at_nought_and_count() -> None:
+    exchange = Exchange()
+    assert [exchange.request(Delete(ID)).serial for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_serial_is_not_used_again_before_its_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SERIAL", 3)
+    exchange = Exchange()
+    for _ in range(3):
+        exchange.request(Delete(ID))
+    answers(exchange, reply(1))
+    assert [exchange.request(Delete(ID)).serial for _ in range(2)] == [3, 1]
+    answers(exchange, reply(2) + reply(0))
+    assert [exchange.request(Delete(ID)).serial for _ in range(2)] == [2, 0]
+
+
+def test_an_ordinal_is_that_of_the_request_also_when_serials_come_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SERIAL", 1)
+    exchange = Exchange()
+    for _ in range(4):
+        answers(exchange, reply(exchange.request(Delete(ID)).serial))
+    exchange.request(Delete(ID))
+    (answer,) = answers(exchange, b"<reply message='5'><error code='no-secret'>none</error></reply>\0")
+    assert answer.serial == 0
+    assert isinstance(answer.outcome, NotFoundError)
+
+
+def test_answers_come_as_they_are_received() -> None:
+    exchange = Exchange()
+    for _ in range(3):
+        exchange.request(Delete(ID))
+    assert answers(exchange, reply(2)[:9]) == []
+    assert answers(exchange, reply(2)[9:] + reply(0)) == [Answer(2, Deleted()), Answer(0, Deleted())]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [reply(0), b"<reply message='1'><error code='busy'>busy</error></reply>\0"],
+    ids=["by-serial", "by-ordinal"],
+)
+def test_a_request_is_answered_once(again: bytes) -> None:
+    exchange = Exchange()
+    exchange.request(Delete(ID))
+    answers(exchange, reply(0))
+    with pytest.raises(RemoteProtocolError, match="not made"):
+        answers(exchange, again)
+
+
+def test_answers_before_garbage_count() -> None:
+    exchange = Exchange()
+    exchange.request(Delete(ID))
+    exchange.receive(reply(0) + b"garbage\0")
+    assert exchange.next_answer() == Answer(0, Deleted())
+    with pytest.raises(RemoteProtocolError, match="no reply"):
+        exchange.next_answer()
+
+
+@given(st.lists(st.sampled_from([b"\0", reply(0), reply(1), reply(7), b"<reply", b"<"]) | st.binary(max_size=20)))
+def test_any_bytes_give_answers_or_the_daemons_fault(pieces: list[bytes]) -> None:
+    exchange = Exchange()
+    asked = {exchange.request(Delete(ID)).serial for _ in range(2)}
+    try:
+        found = [answer for piece in pieces for answer in answers(exchange, piece)]
+    except RemoteProtocolError:
+        return
+    assert {answer.serial for answer in found} <= asked
+    assert len(found) <= len(asked)
+
+
+def test_a_request_on_its_way_does_not_show_itself() -> None:
+    assert "sesame" not in repr(Outgoing(0, memoryview(b"open sesame")))

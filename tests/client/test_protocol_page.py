@@ -1,0 +1,111 @@
+"""docs/protocol.md held against the code: its examples are what is written and read, its tables are whole."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from secretd import limits
+from secretd.client import read_secret, write_secret
+from secretd.documents.messages import open_request, read_reply, write_request
+from secretd.errors import WIRE_ERRORS
+from secretd.model import SecretValue, UsageType
+from secretd.operations import BY_NAME, Reply, Request
+
+PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+EXAMPLES = re.findall(r"^    (?:[<>] )?(<(?:request|reply)\b.*)$", PAGE, re.MULTILINE)
+REQUESTS = [example.encode() for example in EXAMPLES if example.startswith("<request")]
+REPLIES = [example.encode() for example in EXAMPLES if example.startswith("<reply")]
+CONVERSATION = re.findall(r"^    ([<>]) (.*)$", PAGE, re.MULTILINE)
+
+
+def carried(body: bytes) -> SecretValue | None:
+    """Give what would have come beside an example that announces a descriptor."""
+    return SecretValue(b"open sesame") if b"<value descriptor='yes'/>" in body else None
+
+
+@pytest.mark.parametrize("body", REQUESTS, ids=bytes.decode)
+def test_each_request_is_one(body: bytes) -> None:
+    document = open_request(body)
+    request = document.read(carried(body))
+    again = open_request(write_request(document.serial, request, descriptor=document.descriptor))
+    assert (again.serial, again.descriptor, again.read(None)) == (document.serial, document.descriptor, request)
+
+
+@pytest.mark.parametrize("body", REPLIES, ids=bytes.decode)
+def test_each_reply_is_one(body: bytes) -> None:
+    document = read_reply(body)
+    assert (document.serial is None) != (document.message is None)
+    if document.error is None:
+        assert document.read(asked_by(body), carried(body)) is not None
+
+
+def asked_by(body: bytes) -> type[Request[Reply]]:
+    """Find what a reply answers: the operation its element is named by."""
+    found = re.match(rb"<reply [^>]*><([a-z-]+)", body)
+    assert found
+    return BY_NAME[found[1].decode()].request
+
+
+def test_the_conversation_has_every_operation_and_answers_it() -> None:
+    sent = [body.encode() for side, body in CONVERSATION if side == ">"]
+    answered = [read_reply(body.encode()) for side, body in CONVERSATION if side == "<"]
+    requests = {document.serial: document for document in map(open_request, filter(is_request, sent))}
+    assert {document.operation.name for document in requests.values()} == set(BY_NAME)
+    by_serial = {reply.serial: reply for reply in answered if reply.serial is not None}
+    assert by_serial.keys() == requests.keys()
+    for serial, reply in by_serial.items():
+        if reply.error is None:
+            assert isinstance(reply.read(requests[serial].operation.request), requests[serial].operation.reply)
+    by_ordinal = [reply.message for reply in answered if reply.message is not None]
+    assert by_ordinal == [place for place, body in enumerate(sent, 1) if not is_request(body)]
+    assert by_ordinal
+
+
+def is_request(body: bytes) -> bool:
+    return body.startswith(b"<request")
+
+
+def test_the_document_is_written_as_it_is_shown() -> None:
+    found = re.search(r"^    <secret .*?^    </secret>\n", PAGE, re.MULTILINE | re.DOTALL)
+    assert found
+    shown = re.sub(r"^    ", "", found[0], flags=re.MULTILINE)
+    assert write_secret(read_secret(shown.encode())) == shown
+
+
+def test_every_code_has_its_line() -> None:
+    codes = re.findall(r"^\| `([a-z-]+)` \| .+ \| .+ \|$", section("### Errors"), re.MULTILINE)
+    assert sorted(codes) == sorted(WIRE_ERRORS)
+
+
+def test_every_usage_type_has_its_line() -> None:
+    words = re.findall(r"^\| `([a-z]+)` \| (?:`<|no element)", section("### The secret's document"), re.MULTILINE)
+    assert set(words) == {kind.value for kind in UsageType}
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        limits.MESSAGE_BYTES,
+        limits.VALUE_BYTES,
+        limits.DOCUMENT_BYTES,
+        limits.DESCRIPTION_BYTES,
+        limits.USAGE_ID_BYTES,
+    ],
+)
+def test_bounds_are_the_ones_in_force(limit: limits.Limit) -> None:
+    assert f"{limit:,} bytes" in PAGE
+
+
+def test_the_other_bounds_are_the_ones_in_force() -> None:
+    assert f"from 0 to {int(limits.SERIAL)}" in PAGE
+    assert f"Beyond {limits.REQUESTS_IN_FLIGHT} unanswered" in PAGE
+    assert f"{limits.REPLY_BYTES_WAITING >> 20} MiB of replies" in PAGE
+    assert f"at most {limits.DRAIN_SECONDS} seconds" in PAGE
+
+
+def section(title: str) -> str:
+    """Give the text under a heading, up to the next one."""
+    return re.split(r"^#", PAGE.split(f"{title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]

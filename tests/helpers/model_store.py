@@ -1,0 +1,125 @@
+"""The store as a dict: what every engine is compared with, and a store for tests that need no disk.
+
+``Model`` says what each call must give, step by step and without asyncio.  ``ModelStore`` puts it behind the
+production interface; the contract's suite runs on it too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncGenerator, Sequence
+from typing import Self
+
+from secretd import limits
+from secretd.store.base import (
+    Change,
+    Compacted,
+    Operation,
+    Page,
+    Put,
+    Record,
+    RevisionConflict,
+    RevisionIs,
+    Store,
+)
+
+
+class Model:
+    """What a store holds, in the plainest form."""
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, Record] = {}
+        self.revision = 0
+        self.changes: list[Change] = []
+
+    def revision_of(self, key: bytes) -> int:
+        return self.records[key].revision if key in self.records else 0
+
+    def conflicts(self, preconditions: Sequence[RevisionIs]) -> tuple[bytes, ...]:
+        return tuple(item.key for item in preconditions if self.revision_of(item.key) != item.revision)
+
+    def commit(self, operations: Sequence[Operation], preconditions: Sequence[RevisionIs]) -> int:
+        conflicts = self.conflicts(preconditions)
+        if conflicts:
+            raise RevisionConflict(conflicts)
+        self.revision += 1
+        for operation in operations:
+            if isinstance(operation, Put):
+                self.records[operation.key] = Record(operation.key, operation.value, self.revision)
+                self.changes.append(Change(self.revision, operation.key, deleted=False))
+            elif self.records.pop(operation.key, None) is not None:
+                self.changes.append(Change(self.revision, operation.key, deleted=True))
+        return self.revision
+
+    def scan(self, prefix: bytes, start: bytes) -> list[Record]:
+        return [self.records[key] for key in sorted(self.records) if key.startswith(prefix) and key >= start]
+
+    def count(self, kind: bytes) -> int:
+        return len(self.scan(kind, b""))
+
+    def changes_after(self, revision: int, prefix: bytes) -> list[Change]:
+        return [change for change in self.changes if change.revision > revision and change.key.startswith(prefix)]
+
+
+class ModelStore(Store):
+    """A store in memory, gone when it is closed."""
+
+    kind_name = "model"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self._changed = asyncio.Event()
+
+    @classmethod
+    async def open(cls, location: str) -> Self:  # noqa: ARG003  # a dict has no place
+        return cls()
+
+    def _translating(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    async def _get(self, key: bytes) -> Record | None:
+        return self.model.records.get(key)
+
+    async def _scan(self, prefix: bytes, start: bytes, limit: int) -> Page:
+        records = self.model.scan(prefix, start)
+        sizes = itertools.accumulate(len(record.value) for record in records)
+        fit = max(1, sum(size <= limits.SCAN_BYTES for size in sizes))
+        most = min(limit, fit)
+        return Page(tuple(records[:most]), records[most].key if len(records) > most else None)
+
+    async def _commit(self, operations: tuple[Operation, ...], preconditions: tuple[RevisionIs, ...]) -> int:
+        # As a real one does, it lets others run before it is done.
+        await asyncio.sleep(0)
+        revision = self.model.commit(operations, preconditions)
+        self._wake()
+        return revision
+
+    async def _count(self, kind: bytes) -> int:
+        return self.model.count(kind)
+
+    async def _revision(self) -> int:
+        return self.model.revision
+
+    async def _watch(self, prefix: bytes, after_revision: int) -> AsyncGenerator[Change, None]:
+        if after_revision > self.model.revision:
+            raise Compacted(0)
+        seen = sum(change.revision <= after_revision for change in self.model.changes)
+        while True:
+            for change in self.model.changes[seen:]:
+                seen += 1
+                if change.key.startswith(prefix):
+                    yield change
+            if seen == len(self.model.changes):
+                if self._closed:
+                    return
+                await self._changed.wait()
+
+    async def _close(self) -> None:
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

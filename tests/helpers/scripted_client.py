@@ -1,0 +1,41 @@
+"""A client that answers from a script and keeps what it was asked: for tests of what stands before a client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from secretd.operations import Reply, Request
+
+Answer = Reply | BaseException
+
+
+class ScriptedClient:
+    """Takes the place of secretd.client.Client, made by calling it as the class would be."""
+
+    def __init__(self, script: Mapping[type[Request[Any]], Sequence[Answer]]) -> None:
+        self._answers = {asked: list(answers) for asked, answers in script.items()}
+        self.paths: list[Path] = []
+        self.requests: list[Request[Any]] = []
+
+    def __call__(self, path: Path, *, descriptors: bool) -> Self:
+        """Connect, as making a Client does; the CLI always asks for values by descriptor."""
+        if not descriptors:
+            raise AssertionError("values would travel as text")
+        self.paths.append(path)
+        return self
+
+    def call(self, request: Request[Any]) -> Reply:
+        """Give the next answer of the script for a request of this type."""
+        self.requests.append(request)
+        answer = self._answers[type(request)].pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
