@@ -1,0 +1,1 @@
+"""secretctl: the command line of secretd, with virsh's names and meanings for what virsh has."""

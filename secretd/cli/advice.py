@@ -1,0 +1,51 @@
+"""What to do about an error: one sentence or two for each class where there is something to say.
+
+The daemon says what is wrong; it does not know that a person sits at a command line.  This table does.  A
+class without a row takes that of the nearest class above it.
+"""
+
+from __future__ import annotations
+
+from secretd.errors import (
+    AccessDeniedError,
+    BusyError,
+    ConflictError,
+    DigestMismatchError,
+    InternalError,
+    InvalidDocumentError,
+    NotFoundError,
+    NoValueError,
+    PrivateError,
+    ReadOnlyError,
+    SecretdError,
+    StoreCorruptError,
+    StoreFullError,
+    StoreOutcomeUnknownError,
+    StoreUnavailableError,
+    UnknownOperationError,
+    UnreachableError,
+)
+
+ADVICE: dict[type[SecretdError], str | None] = {
+    NotFoundError: "secretctl secret-list shows the secrets that you may see.",
+    NoValueError: "Set one with secretctl secret-set-value or secret-generate-value.",
+    ConflictError: "secretctl secret-lookup finds the secret that has a usage.",
+    DigestMismatchError: "Read the secret again, with --json, and give the digest that it has now.",
+    BusyError: None,  # says it itself
+    AccessDeniedError: "secretctl whoami shows whom the daemon takes you for, and what you may do.",
+    ReadOnlyError: "Leave out --readonly, or give --connect the socket whose name does not end in -ro.",
+    PrivateError: "Only the host's own machinery is given the value of a private secret.",
+    UnknownOperationError: "The daemon is older than this secretctl; secretctl status shows its version.",
+    InvalidDocumentError: "docs/secretctl.md shows what a secret's document looks like.",
+    StoreUnavailableError: "Nothing was changed; try again.",
+    StoreOutcomeUnknownError: "Perhaps it was changed: look at the secret before you try again.",
+    StoreFullError: "Nothing was changed; make room where the store is, then try again.",
+    StoreCorruptError: "Trying again does not help; the daemon's log says which record it is.",
+    UnreachableError: "If none runs, secretd --session starts one of your own; --connect asks one elsewhere.",
+    InternalError: "The daemon's log says more under this id.",
+}
+
+
+def advice_for(error: SecretdError) -> str | None:
+    """Find what can be done about ``error``; None if there is nothing to say."""
+    return next((ADVICE[cls] for cls in type(error).__mro__ if cls in ADVICE), None)

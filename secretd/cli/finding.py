@@ -1,0 +1,62 @@
+"""The commands that find secrets: list, and lookup by usage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import click
+
+from secretd.cli import output
+from secretd.cli.invocation import Invocation, command
+from secretd.cli.parameters import USAGE_TYPES
+from secretd.model import Usage
+from secretd.operations import Entry, List, LookupByUsage
+
+
+@command("secret-list", "list", help_text="List the secrets you may see.")
+@click.option("--ephemeral", is_flag=True, help="Those that are kept in memory only.")
+@click.option("--no-ephemeral", is_flag=True, help="Those that are not.")
+@click.option("--private", is_flag=True, help="Those whose value is revealed to no ordinary caller.")
+@click.option("--no-private", is_flag=True, help="Those that are not.")
+@click.option("--usage-type", type=click.Choice(list(USAGE_TYPES)), help="Those with a usage of this type.")
+def secret_list(
+    invocation: Invocation,
+    *,
+    ephemeral: bool,
+    no_ephemeral: bool,
+    private: bool,
+    no_private: bool,
+    usage_type: str | None,
+) -> None:
+    """List all secrets that fit."""
+    first_page = List(
+        ephemeral=_wanted(ephemeral, no_ephemeral),
+        private=_wanted(private, no_private),
+        usage_type=USAGE_TYPES[usage_type] if usage_type else None,
+    )
+    entries = list(_all_pages(invocation, first_page))
+    invocation.show(entries, lambda: output.entries_table(entries))
+
+
+def _wanted(those: bool, others: bool) -> bool | None:
+    """Read a pair of virsh's filters: both together, or neither, let all pass."""
+    return None if those == others else those
+
+
+def _all_pages(invocation: Invocation, page: List) -> Iterator[Entry]:
+    with invocation.connect() as client:
+        reply = client.call(page)
+        yield from reply.entries
+        while reply.truncated:
+            reply = client.call(replace(page, marker=reply.next_marker))
+            yield from reply.entries
+
+
+@command("secret-lookup", "lookup-by-usage", help_text="Print the id of the secret that has a usage.")
+@click.argument("usage_type", metavar="TYPE", type=click.Choice(list(USAGE_TYPES)))
+@click.argument("usage_id", metavar="USAGE-ID")
+def secret_lookup(invocation: Invocation, usage_type: str, usage_id: str) -> None:
+    """Find a secret by its usage."""
+    reply = invocation.call(LookupByUsage(usage=Usage(USAGE_TYPES[usage_type], usage_id)))
+    invocation.show(reply, lambda: f"{reply.secret}\n")

@@ -1,0 +1,134 @@
+"""Writing what a command gives: JSON for programs, text and tables for people.
+
+JSON follows from the table of operations: the names are the fields' own, a secret's value is base64, what is
+not known is null.  For people, a character that could steer a terminal is shown as its escape.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from uuid import UUID
+
+import click
+
+from secretd.client import write_secret
+from secretd.model import SecretDocument, SecretValue, Usage
+from secretd.operations import Entry, Field, Reply, fields_of
+
+# C1 controls are legal in XML, and some terminals obey them. A character reference means the same.
+_CONTROLS = re.compile("[\x7f-\x9f]")
+
+
+def write_bytes(content: bytes) -> None:
+    """Write exactly these bytes to standard output, at once.
+
+    Raises:
+        click.ClickException: they cannot all be written.
+    """
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # What is still in the buffer would be tried again at exit, and complained about twice.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.ClickException(f"cannot write the answer: {error.strerror}") from None
+
+
+def write_text(text: str) -> None:
+    """Write a text to standard output, in UTF-8 wherever we are, as XML and JSON want it."""
+    write_bytes(text.encode())
+
+
+def printable(text: str) -> str:
+    """Show a text on one line, with an escape for each character that is not printed as itself."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def as_json(reply: Reply | Sequence[Entry]) -> str:
+    """Spell a reply, or the entries of a list, as JSON."""
+    content = _record(reply) if isinstance(reply, Reply) else [_record(entry) for entry in reply]
+    return json.dumps(content, indent=2) + "\n"
+
+
+def as_xml(document: SecretDocument) -> str:
+    """Spell a secret's document in its one form, safe to look at."""
+    return _CONTROLS.sub(lambda control: f"&#{ord(control[0])};", write_secret(document))
+
+
+def entries_table(entries: Iterable[Entry]) -> str:
+    """Draw a list as virsh does."""
+    return _draw(
+        ["UUID", "Usage"],
+        [(str(entry.secret), printable(_describe_usage(entry.usage))) for entry in entries],
+    )
+
+
+def fields_table(reply: Reply) -> str:
+    """Draw the fields of a reply, a line each; what is not known is left out."""
+    given = ((field, getattr(reply, field.name)) for field in fields_of(type(reply)))
+    return _draw(
+        [],
+        [
+            (field.name.replace("_", "-"), printable(_describe(field, value)))
+            for field, value in given
+            if value is not None
+        ],
+    )
+
+
+def _record(record: object) -> dict[str, object]:
+    return {field.name: _spell(getattr(record, field.name)) for field in fields_of(type(record))}
+
+
+def _spell(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_record(member) for member in value]
+    spell = next((spell for cls, spell in _JSON.items() if isinstance(value, cls)), None)
+    return spell(value) if spell else value
+
+
+def _spell_document(document: SecretDocument) -> dict[str, object]:
+    attributes = document.attributes
+    return {
+        "id": _spell(document.id),
+        "description": attributes.description,
+        "usage": _spell(attributes.usage),
+        "ephemeral": attributes.ephemeral,
+        "private": attributes.private,
+    }
+
+
+_JSON: dict[type, Callable[..., object]] = {
+    UUID: str,
+    Enum: lambda member: member.value,
+    Usage: lambda usage: {"type": usage.type.value, "id": usage.id},
+    SecretValue: lambda value: base64.b64encode(value.reveal()).decode(),
+    SecretDocument: _spell_document,
+}
+
+
+def _describe_usage(usage: Usage | None) -> str:
+    # virsh's word for a secret of usage type none.
+    return f"{usage.type.value} {usage.id}" if usage else "Unused"
+
+
+def _describe(field: Field, value: object) -> str:
+    if isinstance(value, tuple):
+        members = [part for member in value for part in _record(member).values()]
+        return ", ".join(map(str, members)) or "none"
+    if field.type is bool:
+        return "yes" if value else "no"
+    return str(_spell(value))
+
+
+def _draw(headings: list[str], rows: list[tuple[str, str]]) -> str:
+    # rich takes longer to import than all the rest of secretctl, and few commands draw a table.
+    from secretd.cli.tables import draw  # noqa: PLC0415
+
+    return draw(headings, rows)

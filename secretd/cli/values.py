@@ -1,0 +1,124 @@
+"""The commands about a secret's value: set, get, generate.
+
+A value comes from a file, standard input or the keyboard.  Where virsh takes one from the command line, this
+refuses, for by then it stands in the shell's history and in the list of processes.
+"""
+
+from __future__ import annotations
+
+import base64
+import string
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from secretd import limits
+from secretd.cli import inputs, output
+from secretd.cli.invocation import Invocation, command
+from secretd.cli.parameters import digest_option, ephemeral_option, secret_argument
+from secretd.model import Digest, SecretValue
+from secretd.operations import GenerateValue, GetValue, SetValue
+
+PRESETS = {
+    "alphanumeric": string.ascii_letters + string.digits,
+    "hex": "0123456789abcdef",
+    "digits": string.digits,
+    # Without the space, which gets lost at the ends of a line.
+    "printable": string.ascii_letters + string.digits + string.punctuation,
+}
+"""The alphabets that have a name."""
+
+
+def _refuse_value(context: click.Context, _parameter: click.Parameter, given: object) -> None:
+    """Refuse a value on the command line, wherever virsh would take one."""
+    if given:
+        raise click.UsageError(
+            "a value is never taken from the command line, where other users can see it; use --file - or"
+            " --interactive. The one you gave is in your shell's history now.",
+            context,
+        )
+
+
+@command("secret-set-value", "set-value", context_settings={"allow_extra_args": True})
+@secret_argument
+@click.option(
+    "--file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Read the value from this file, - for standard input.",
+)
+@click.option("--plain", is_flag=True, help="The bytes of the file are the value, not base64 of it.")
+@click.option("--interactive", is_flag=True, help="Ask for the value at the terminal; what is typed is not shown.")
+@click.option("--base64", hidden=True, expose_value=False, callback=_refuse_value)
+@ephemeral_option
+@digest_option
+@click.pass_context
+def secret_set_value(
+    context: click.Context,
+    invocation: Invocation,
+    secret: UUID,
+    *,
+    file: Path | None,
+    plain: bool,
+    interactive: bool,
+    ephemeral: bool,
+    digest: Digest | None,
+) -> None:
+    """Set the value of a secret."""
+    # virsh takes the value as a second argument.
+    _refuse_value(context, context.command.params[0], context.args)
+    value = _value_given(file, plain, interactive)
+    reply = invocation.call(SetValue(secret=secret, value=value, ephemeral=ephemeral, digest=digest))
+    invocation.show(reply, lambda: "Secret value set\n")
+
+
+def _value_given(file: Path | None, plain: bool, interactive: bool) -> SecretValue:
+    if interactive == (file is not None):
+        raise click.UsageError("say where the value comes from: --file FILE, --file - or --interactive.")
+    if file is None:
+        return inputs.read_typed("Enter new value for secret: ")
+    return inputs.read_plain(file) if plain else inputs.read_base64(file)
+
+
+@command("secret-get-value", "get-value")
+@secret_argument
+@click.option("--plain", is_flag=True, help="Write exactly the bytes of the value, and nothing after them.")
+def secret_get_value(invocation: Invocation, secret: UUID, plain: bool) -> None:
+    """Write the value of a secret to standard output."""
+    if plain and invocation.json:
+        raise click.UsageError("--plain and --json cannot go together: JSON has the value in base64.")
+    reply = invocation.call(GetValue(secret=secret))
+    if plain:
+        output.write_bytes(reply.value.reveal())
+    else:
+        invocation.show(reply, lambda: f"{base64.b64encode(reply.value.reveal()).decode()}\n")
+
+
+@command("secret-generate-value", "generate-value")
+@secret_argument
+@click.option(
+    "--length",
+    type=click.IntRange(1, limits.VALUE_BYTES),
+    default=32,
+    show_default=True,
+    help="How many characters, or bytes.",
+)
+@click.option("--alphabet", metavar="CHARS", help="The characters to choose from; without any, all bytes are.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), help="An alphabet by its name.")
+@digest_option
+def secret_generate_value(
+    invocation: Invocation,
+    secret: UUID,
+    *,
+    length: int,
+    alphabet: str | None,
+    preset: str | None,
+    digest: Digest | None,
+) -> None:
+    """Have the daemon make a value."""
+    if alphabet is not None and preset is not None:
+        raise click.UsageError("--alphabet and --preset cannot go together.")
+    chosen = PRESETS[preset] if preset else alphabet
+    reply = invocation.call(GenerateValue(secret=secret, length=length, alphabet=chosen, digest=digest))
+    invocation.show(reply, lambda: "Secret value set\n")

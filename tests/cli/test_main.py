@@ -1,0 +1,182 @@
+"""The options all commands share, the border where errors end, and the page that describes it all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from helpers.scripted_client import ScriptedClient
+from helpers.tree import ROOT
+from secretd.cli import invocation
+from secretd.cli.invocation import OperationCommand
+from secretd.cli.main import COMMANDS, run, secretctl
+from secretd.errors import WIRE_ERRORS, ExitStatus, SecretdError
+from secretd.model import Mode, SealState
+from secretd.operations import OPERATIONS, DaemonStatus, Status
+
+PAGE = (ROOT / "docs" / "secretctl.md").read_text()
+_SECTION = re.compile(r"^### `(\S+) ([^`]*)`\n(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
+SECTIONS = {name: (usage, text) for name, usage, text in _SECTION.findall(PAGE)}
+WELL = DaemonStatus(version="1.2.3", mode=Mode.SESSION, state=SealState.OPEN)
+
+Script = Callable[[dict[Any, Any]], ScriptedClient]
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Script:
+    def put(script: dict[Any, Any]) -> ScriptedClient:
+        client = ScriptedClient(script)
+        monkeypatch.setattr(invocation, "Client", client)
+        return client
+
+    return put
+
+
+def options_of(command: click.Command) -> set[str]:
+    options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
+    return {name for option in options for name in option.opts} - {"--json"}
+
+
+def test_every_operation_has_a_command() -> None:
+    assert sorted(command.operation for command in COMMANDS) == sorted(row.name for row in OPERATIONS)
+
+
+def test_every_command_is_on_the_page() -> None:
+    assert set(SECTIONS) == set(secretctl.commands)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_the_page_says_how_a_command_is_called(command: OperationCommand) -> None:
+    usage, text = SECTIONS[str(command.name)]
+    context = secretctl.make_context("secretctl", [str(command.name)])
+    named = re.findall(r"^- `(--[a-z0-9-]+)", text, re.MULTILINE)
+
+    assert usage == " ".join(command.collect_usage_pieces(click.Context(command, parent=context)))
+    assert sorted(named) == sorted(options_of(command))
+
+
+@pytest.mark.parametrize("option", sorted(options_of(secretctl) - {"--version"}))
+def test_the_page_has_every_shared_option(option: str) -> None:
+    assert re.search(rf"`{option}\b", PAGE)
+
+
+def test_the_page_has_every_exit_status() -> None:
+    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", PAGE, re.MULTILINE)
+
+    assert rows == [(str(int(status)), status.name) for status in ExitStatus]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_helps(command: OperationCommand, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([str(command.name), "-h"]) == ExitStatus.OK
+
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"Usage: secretctl {command.name} ")
+    assert str(command.help).split(".", maxsplit=1)[0] in " ".join(shown.out.split())
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("uid", "arguments", "socket"),
+    [
+        pytest.param(1000, [], "/run/user/7/secretd/secretd-sock", id="user"),
+        pytest.param(0, [], "/run/secretd/secretd-sock", id="root"),
+        pytest.param(0, ["--session"], "/run/user/7/secretd/secretd-sock", id="root-in-its-session"),
+        pytest.param(1000, ["--system"], "/run/secretd/secretd-sock", id="user-of-the-system"),
+        pytest.param(1000, ["--system", "-r"], "/run/secretd/secretd-sock-ro", id="read-only"),
+        pytest.param(1000, ["--readonly"], "/run/user/7/secretd/secretd-sock-ro", id="read-only-session"),
+        pytest.param(0, ["-c", "/elsewhere"], "/elsewhere", id="socket"),
+        pytest.param(0, ["--connect", "/elsewhere"], "/elsewhere", id="socket-long"),
+    ],
+)
+def test_which_daemon_is_asked(
+    uid: int, arguments: list[str], socket: str, scripted: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    client = scripted({Status: [WELL]})
+
+    assert run([*arguments, "status"]) == ExitStatus.OK
+    assert client.paths == [Path(socket)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param(["--session", "--system", "status"], id="two-modes"),
+        pytest.param(["-c", "x", "--session", "status"], id="socket-and-mode"),
+        pytest.param(["-c", "x", "-r", "status"], id="socket-and-read-only"),
+        pytest.param(["nonsense"], id="no-such-command"),
+        pytest.param(["status", "--nonsense"], id="no-such-option"),
+        pytest.param(["status", "nonsense"], id="too-many-arguments"),
+        pytest.param(["secret-dumpxml"], id="argument-missing"),
+        pytest.param(["secret-dumpxml", "{6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40}"], id="braces-around-a-uuid"),
+        pytest.param(["secret-dumpxml", "6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e4"], id="short-uuid"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_a_hint(
+    arguments: list[str], scripted: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = scripted({})
+
+    assert run(arguments) == ExitStatus.USAGE
+
+    shown = capsys.readouterr()
+    first, hint = shown.err.splitlines()
+    assert first.startswith("error: ")
+    assert hint.endswith("--help says more.")
+    assert shown.out == ""
+    assert client.paths == []
+
+
+@pytest.mark.parametrize("error", WIRE_ERRORS.values(), ids=lambda error: error.code)
+def test_an_error_of_the_daemon_is_told_with_its_status(
+    error: type[SecretdError], scripted: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted({Status: [error("what is wrong")]})
+
+    assert run(["-c", "x", "status"]) == error.exit_status
+
+    shown = capsys.readouterr()
+    assert shown.err.splitlines()[0] == "error: what is wrong"
+    assert shown.out == ""
+
+
+def test_what_a_daemon_says_cannot_steer_the_terminal(scripted: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    scripted({Status: [SecretdError("a\x1b[2Jb\nc\x9bd")]})
+
+    run(["-c", "x", "status"])
+
+    assert capsys.readouterr().err == "error: a\\x1b[2Jb\\nc\\x9bd\n"
+
+
+def test_an_error_of_the_system_is_told(scripted: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    scripted({Status: [OSError(24, "text of somebody's", "canary")]})
+
+    assert run(["-c", "x", "status"]) == ExitStatus.FAILED
+    assert capsys.readouterr().err == "error: Too many open files\n"
+
+
+def test_ctrl_c_ends_it_as_a_shell_says(scripted: Script) -> None:
+    scripted({Status: [KeyboardInterrupt()]})
+
+    assert run(["-c", "x", "status"]) == 130
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--json", "-c", "x", "status"], ["-c", "x", "status", "--json"]], ids=["before", "after"]
+)
+def test_json_may_be_asked_for_before_and_after_the_command(
+    arguments: list[str], scripted: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted({Status: [WELL]})
+
+    run(arguments)
+
+    assert capsys.readouterr().out.startswith('{\n  "version": "1.2.3",\n')

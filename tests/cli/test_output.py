@@ -1,0 +1,212 @@
+"""What a reply looks like to a program and to a person."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secretd.cli import output
+from secretd.client import read_secret
+from secretd.model import (
+    Attributes,
+    Digest,
+    Mode,
+    Permission,
+    SealState,
+    SecretDocument,
+    SecretValue,
+    Usage,
+    UsageType,
+)
+from secretd.operations import (
+    OPERATIONS,
+    Changed,
+    DaemonStatus,
+    Deleted,
+    Entry,
+    Found,
+    GotValue,
+    GotXml,
+    Group,
+    Held,
+    Listed,
+    Reply,
+    Slot,
+    You,
+)
+
+ID = UUID("6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40")
+DIGEST = Digest("0" * 32)
+USAGE = Usage(UsageType.CEPH, "client.one")
+ENTRY = Entry(secret=ID, digest=DIGEST, ephemeral=False, private=True, has_value=True, usage=USAGE)
+
+JSON_OF_REPLIES = [
+    pytest.param(Changed(ID, DIGEST), {"secret": str(ID), "digest": DIGEST}, id="Changed"),
+    pytest.param(Found(ID, DIGEST), {"secret": str(ID), "digest": DIGEST}, id="Found"),
+    pytest.param(Deleted(), {}, id="Deleted"),
+    pytest.param(GotValue(SecretValue(b"\xff\0")), {"value": "/wA="}, id="GotValue"),
+    pytest.param(
+        GotXml(DIGEST, SecretDocument(Attributes(usage=USAGE, description="d", private=True), ID)),
+        {
+            "digest": DIGEST,
+            "document": {
+                "id": str(ID),
+                "description": "d",
+                "usage": {"type": "ceph", "id": "client.one"},
+                "ephemeral": False,
+                "private": True,
+            },
+        },
+        id="GotXml",
+    ),
+    pytest.param(
+        GotXml(DIGEST, SecretDocument(Attributes())),
+        {
+            "digest": DIGEST,
+            "document": {"id": None, "description": None, "usage": None, "ephemeral": False, "private": False},
+        },
+        id="GotXml-with-nothing",
+    ),
+    pytest.param(
+        Listed(entries=(ENTRY,), truncated=False),
+        {
+            "entries": [
+                {
+                    "secret": str(ID),
+                    "digest": DIGEST,
+                    "ephemeral": False,
+                    "private": True,
+                    "has_value": True,
+                    "usage": {"type": "ceph", "id": "client.one"},
+                }
+            ],
+            "truncated": False,
+            "next_marker": None,
+        },
+        id="Listed",
+    ),
+    pytest.param(
+        You(
+            uid=7,
+            gid=8,
+            pid=9,
+            read_only=False,
+            elevated=True,
+            groups=(Group(1),),
+            permissions=(Held(Permission.READ), Held(Permission.READ_SECURE)),
+        ),
+        {
+            "uid": 7,
+            "gid": 8,
+            "pid": 9,
+            "read_only": False,
+            "elevated": True,
+            "groups": [{"gid": 1}],
+            "permissions": [{"name": "read"}, {"name": "read-secure"}],
+        },
+        id="You",
+    ),
+    pytest.param(
+        DaemonStatus("1.2", Mode.SYSTEM, SealState.SEALED, reason="why", slots=(Slot("local-file"),)),
+        {
+            "version": "1.2",
+            "mode": "system",
+            "state": "sealed",
+            "reason": "why",
+            "keyring_version": None,
+            "slots": [{"kind": "local-file"}],
+            "store": None,
+            "revision": None,
+            "persistent": None,
+            "ephemeral": None,
+        },
+        id="DaemonStatus",
+    ),
+]
+
+
+@pytest.mark.parametrize(("reply", "spelt"), JSON_OF_REPLIES)
+def test_json_has_the_names_of_the_operations(reply: Reply, spelt: dict[str, object]) -> None:
+    assert json.loads(output.as_json(reply)) == spelt
+
+
+def test_every_reply_has_its_json_tested() -> None:
+    tested = {type(case.values[0]) for case in JSON_OF_REPLIES}
+
+    assert tested == {row.reply for row in OPERATIONS}
+
+
+def test_the_json_of_a_list_is_an_array() -> None:
+    assert [entry["secret"] for entry in json.loads(output.as_json([ENTRY, ENTRY]))] == [str(ID), str(ID)]
+
+
+def test_a_list_looks_as_in_virsh() -> None:
+    unused = Entry(secret=ID, digest=DIGEST, ephemeral=False, private=False, has_value=False)
+
+    assert output.entries_table([ENTRY, unused]).splitlines() == [
+        " UUID                                   Usage",
+        "-" * (1 + 36 + 3 + len("ceph client.one") + 1),
+        f" {ID}   ceph client.one",
+        f" {ID}   Unused",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("usage_id", "shown"),
+    [
+        pytest.param("[red]x[/red] :smile:", "[red]x[/red] :smile:", id="no-markup"),
+        pytest.param("a\nb\tc", "a\\nb\\tc", id="one-line"),
+        pytest.param("a\x9b2Jb", "a\\x9b2Jb", id="control"),
+        pytest.param("a\u202eb", "a\\u202eb", id="written-backwards"),
+        pytest.param("/l\u00e4nger/\u65e5\u672c", "/l\u00e4nger/\u65e5\u672c", id="any-script"),
+        pytest.param("x" * 4_096, "x" * 4_096, id="never-cut"),
+    ],
+)
+def test_a_usage_id_is_shown_whole_and_on_its_line(usage_id: str, shown: str) -> None:
+    usage = Usage(UsageType.VOLUME, usage_id)
+    entry = Entry(secret=ID, digest=DIGEST, ephemeral=False, private=False, has_value=False, usage=usage)
+
+    assert output.entries_table([entry]).splitlines()[2:] == [f" {ID}   volume {shown}"]
+
+
+def test_fields_that_are_known_have_a_line_each() -> None:
+    status = DaemonStatus("1.2", Mode.SYSTEM, SealState.SEALED, reason="why", slots=(Slot("a"), Slot("b")))
+
+    assert output.fields_table(status).splitlines() == [
+        " version   1.2",
+        " mode      system",
+        " state     sealed",
+        " reason    why",
+        " slots     a, b",
+    ]
+
+
+def test_yes_no_and_none_are_said_in_words() -> None:
+    you = You(uid=7, gid=8, pid=9, read_only=True, elevated=False, groups=(), permissions=(Held(Permission.READ),))
+
+    assert output.fields_table(you).splitlines() == [
+        " uid           7",
+        " gid           8",
+        " pid           9",
+        " read-only     yes",
+        " elevated      no",
+        " groups        none",
+        " permissions   read",
+    ]
+
+
+@given(description=st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), min_size=1, max_size=40))
+def test_xml_that_is_safe_to_look_at_means_the_same(description: str) -> None:
+    document = SecretDocument(Attributes(description=description), ID)
+    shown = output.as_xml(document)
+
+    assert not any("\x7f" <= char <= "\x9f" for char in shown)
+    assert read_secret(shown.encode()) == document
+
+
+def test_the_table_of_nothing_is_its_head() -> None:
+    assert output.entries_table([]).splitlines() == [" UUID   Usage", "--------------"]
