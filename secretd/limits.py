@@ -16,6 +16,7 @@ class Limit(int):
     seen: str
 
     def __new__(cls, value: int, unit: str, *, source: str, seen: str) -> Self:
+        """Make a bound of ``value`` units."""
         limit = super().__new__(cls, value)
         limit.unit = unit
         limit.source = source
@@ -42,12 +43,8 @@ ALPHABET_CHARACTERS = Limit(95, "characters", source="the printable characters o
 # Documents.
 
 DOCUMENT_BYTES = Limit(65_536, "bytes", source="DESIGN: the native door", seen="invalid-xml")
-DOCUMENT_DEPTH = Limit(
-    16, "elements", source="facts: caps for parsers; our deepest document has 5", seen="invalid-xml"
-)
-ELEMENT_ATTRIBUTES = Limit(
-    32, "attributes", source="four times what our widest element has", seen="invalid-xml"
-)
+DOCUMENT_DEPTH = Limit(16, "elements", source="facts: caps for parsers; our deepest document has 5", seen="invalid-xml")
+ELEMENT_ATTRIBUTES = Limit(32, "attributes", source="four times what our widest element has", seen="invalid-xml")
 NAME_BYTES = Limit(64, "bytes", source="twice our longest name", seen="invalid-xml")
 UNKNOWN_NAMES_PER_UID = Limit(
     1_000,
@@ -90,24 +87,31 @@ PAGE_BYTES = Limit(
 
 STORE_KEY_BYTES = Limit(256, "bytes", source="ours; the longest key in use has 34", seen="never")
 STORE_VALUE_BYTES = Limit(524_288, "bytes", source="facts: etcd's 4 MiB replies hold several", seen="never")
-COMMIT_OPERATIONS = Limit(
-    100, "writes and preconditions", source="etcd: --max-txn-ops is 128", seen="never"
-)
+COMMIT_OPERATIONS = Limit(100, "writes and preconditions", source="etcd: --max-txn-ops is 128", seen="never")
 COMMIT_BYTES = Limit(1_048_576, "bytes", source="etcd: --max-request-bytes is 1.5 MiB", seen="never")
 SCAN_RECORDS = Limit(1_000, "records", source="facts: a scan of 1,000 takes 1.5 ms", seen="never")
-WATCH_BACKLOG = Limit(
-    4_096, "changes", source="ours; a watcher further behind must scan again", seen="a lost event"
+SCAN_BYTES = Limit(
+    2_097_152,
+    "bytes of values",
+    source="facts: etcd's replies have at most 4 MiB; a page has one value at least",
+    seen="never",
 )
-COMMIT_RETRIES = Limit(
-    8, "tries", source="ours; a loser of eight races in a row tells its caller", seen="busy"
+GROUP_COMMITS = Limit(
+    128, "commits", source="ours; so many share one transaction and its fsync, the rest the next", seen="waits"
 )
+STORE_LOG_BYTES = Limit(
+    16_777_216, "bytes", source="facts: SQLite's write-ahead log is brought into the database past this", seen="never"
+)
+STORE_IDLE_SECONDS = Limit(
+    1, "seconds", source="ours; after so long without a commit the write-ahead log is emptied", seen="never"
+)
+WATCH_BACKLOG = Limit(4_096, "changes", source="ours; a watcher further behind must scan again", seen="a lost event")
+COMMIT_RETRIES = Limit(8, "tries", source="ours; a loser of eight races in a row tells its caller", seen="busy")
 
 # Keys.
 
 ROOT_KEY_BYTES = Limit(32, "bytes", source="AES-256", seen="sealed")
-KEYRING_BYTES = Limit(
-    262_144, "bytes", source="over 1,000 versions of a keyring", seen="sealed"
-)
+KEYRING_BYTES = Limit(262_144, "bytes", source="over 1,000 versions of a keyring", seen="sealed")
 ROOT_KEY_RETRY_SECONDS = Limit(
     5, "seconds", source="ours; how soon a mended root key is noticed", seen="sealed until then"
 )

@@ -35,15 +35,16 @@ from secretd.model import (
     UsageType,
 )
 
-ReplyT = TypeVar("ReplyT", bound="Reply", covariant=True)
+ReplyT = TypeVar("ReplyT", bound="Reply")
+ReplyT_co = TypeVar("ReplyT_co", bound="Reply", covariant=True)
 
 
 class Reply:
     """What an operation gives: a frozen dataclass."""
 
 
-class Request(Generic[ReplyT]):
-    """What an operation takes: a frozen dataclass; ``ReplyT`` is what it gives."""
+class Request(Generic[ReplyT_co]):
+    """What an operation takes: a frozen dataclass; ``ReplyT_co`` is what it gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,10 +340,7 @@ class Field:
 def fields_of(record: type) -> tuple[Field, ...]:
     """List the fields of a request, a reply or a part of one, in the order of the class."""
     hints = get_type_hints(record, include_extras=True)
-    return tuple(
-        _field(item.name, hints[item.name], item.default is MISSING)
-        for item in fields(record)
-    )
+    return tuple(_field(item.name, hints[item.name], item.default is MISSING) for item in fields(record))
 
 
 def _field(name: str, hint: object, required: bool) -> Field:

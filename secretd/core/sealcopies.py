@@ -91,8 +91,8 @@ class SealCopies:
         self._places = places
         self._found: list[bytes | None] = []
 
-    async def read(self) -> SealFile | None:
-        """Give the newest copy, or None if there is none at all.
+    async def read(self) -> list[SealFile]:
+        """Give the copies that can be read, the newest first; none of them is proved yet.
 
         Raises:
             SealError: there are copies, but none of them can be read.
@@ -100,15 +100,14 @@ class SealCopies:
         self._found = [await place.read() for place in self._places]
         files = []
         damage: SealError | None = None
-        for data in self._found:
+        for data in filter(None, self._found):
             try:
-                files.append(_parse(self._domain, data) if data is not None else None)
+                files.append(_parse(self._domain, data))
             except SealError as error:
                 damage = error
-        readable = [file for file in files if file is not None]
-        if not readable and damage is not None:
+        if not files and damage is not None:
             raise damage
-        return max(readable, key=lambda file: file.generation, default=None)
+        return sorted(files, key=lambda file: file.generation, reverse=True)
 
     async def write(self, seal_file: SealFile) -> None:
         """Bring every copy that is not this one up to it; only for a seal file that was opened or just made.

@@ -7,27 +7,30 @@ for a store that never held anything.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from secretd import limits
 from secretd.core.sealcopies import FilePlace, SealCopies, StorePlace
 from secretd.crypto.envelope import Domain
 from secretd.crypto.keyring import Keyring
 from secretd.crypto.sealfile import SealFile
-from secretd.crypto.slots import SlotKind, SlotLocation, read_slot_key
+from secretd.crypto.slots import SlotKind, SlotLocation, judge_directory, read_slot_key
 from secretd.errors import SealError, StoreError
 from secretd.model import SealState, SealStatus
 from secretd.store.base import RevisionConflict, Store
 from secretd.store.durable import create_durably
 
+T = TypeVar("T")
 
-class SealFiles(NamedTuple):
-    """The seal files of both domains."""
+
+class _Opened(NamedTuple):
+    """The seal file of each domain that is to stand in all its places, and the root key that opens them."""
 
     shared: SealFile
     node: SealFile
+    root_key: bytes
 
 
 class Seal:
@@ -79,14 +82,14 @@ class Seal:
     async def open(self) -> SealStatus:
         """Try once to open the keyrings; makes them if the store never held anything."""
         try:
-            files, root_key = await self._files_and_root_key()
+            opened = await self._open_files()
             keyrings = {
-                Domain.SHARED: files.shared.open_keyring(root_key),
-                Domain.NODE: files.node.open_keyring(root_key),
+                Domain.SHARED: opened.shared.open_keyring(opened.root_key),
+                Domain.NODE: opened.node.open_keyring(opened.root_key),
             }
             # Node first: whoever finds the shared one may rely on the other.
-            await self._node.write(files.node)
-            await self._shared.write(files.shared)
+            await self._node.write(opened.node)
+            await self._shared.write(opened.shared)
         except (SealError, StoreError) as error:
             self._status = SealStatus(SealState.SEALED, error.message, slots=self._status.slots)
         except RevisionConflict:
@@ -96,7 +99,7 @@ class Seal:
             self._status = SealStatus(
                 SealState.OPEN,
                 keyring_version=keyrings[Domain.SHARED].current,
-                slots=tuple(slot.kind.value for slot in files.shared.slots),
+                slots=tuple(slot.kind.value for slot in opened.shared.slots),
             )
         return self._status
 
@@ -107,13 +110,19 @@ class Seal:
         self._keyrings = None
         self._status = SealStatus(SealState.SEALED, "the daemon is stopping")
 
-    async def _files_and_root_key(self) -> tuple[SealFiles, bytes]:
-        shared, node = await self._shared.read(), await self._node.read()
-        if shared is not None and node is not None:
-            return SealFiles(shared, node), self._root_key(shared)
-        if await self._store.revision() > 0 or shared is not None:
+    async def _open_files(self) -> _Opened:
+        shared_copies, node_copies = await self._shared.read(), await self._node.read()
+        if shared_copies and node_copies:
+            shared, root_key = _first(shared_copies, self._open_shared)
+            node = _first(node_copies, lambda node: _proved(node, root_key))
+            return _Opened(shared, node, root_key)
+        if await self._store.revision() > 0 or shared_copies:
             raise SealError("the store has records, but its keyring is gone: restore the keyring directory")
-        return self._make(node)
+        return self._make(node_copies)
+
+    def _open_shared(self, seal_file: SealFile) -> tuple[SealFile, bytes]:
+        root_key = self._root_key(seal_file)
+        return _proved(seal_file, root_key), root_key
 
     def _root_key(self, seal_file: SealFile) -> bytes:
         """Get the root key from the first slot that gives it."""
@@ -129,29 +138,53 @@ class Seal:
         kinds = ", ".join(sorted(kind.value for kind in enrolled))
         raise SealError("; ".join(reasons) or f"the keyring opens by {kinds}, which the configuration does not name")
 
-    def _make(self, node: SealFile | None) -> tuple[SealFiles, bytes]:
+    def _make(self, node_copies: Sequence[SealFile]) -> _Opened:
         """Make what a store that never held anything needs; goes on where a first start was cut short."""
         slot = self._enrol()
-        root_key = secrets.token_bytes(limits.ROOT_KEY_BYTES) if node is None else node.open_root(*slot)
-        if node is None:
+        if node_copies:
+            node = node_copies[0]
+            root_key = node.open_root(*slot)
+        else:
+            root_key = secrets.token_bytes(limits.ROOT_KEY_BYTES)
             node, _ = SealFile.create(Domain.NODE, root_key, [slot])
         shared, _ = SealFile.create(Domain.SHARED, root_key, [slot])
-        return SealFiles(shared, node), root_key
+        return _Opened(shared, node, root_key)
 
     def _enrol(self) -> tuple[SlotKind, bytes]:
         """Read the key of the first slot there is; a local file is made if nothing is there."""
         for location in self._slots:
             if location.kind is SlotKind.LOCAL_FILE and not location.path.exists():
-                _make_local_file(location.path)
+                _make_local_file(location, self._uid)
             elif not location.path.exists():
                 continue
             return location.kind, read_slot_key(location, self._uid)
         raise SealError("there is no root key credential, and the configuration names no other slot")
 
 
-def _make_local_file(path: Path) -> None:
+def _first(copies: Sequence[SealFile], attempt: Callable[[SealFile], T]) -> T:
+    """Give what the newest copy gives that can be opened: a newer one may be damaged or forged.
+
+    Raises:
+        SealError: what the newest said, if none can be opened.
+    """
+    failures = []
+    for copy in copies:
+        try:
+            return attempt(copy)
+        except SealError as error:
+            failures.append(error)
+    raise failures[0]
+
+
+def _proved(seal_file: SealFile, root_key: bytes) -> SealFile:
+    seal_file.open_keyring(root_key).wipe()
+    return seal_file
+
+
+def _make_local_file(location: SlotLocation, uid: int) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        create_durably(path, secrets.token_bytes(limits.ROOT_KEY_BYTES))
+        location.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        judge_directory(location, uid)
+        create_durably(location.path, secrets.token_bytes(limits.ROOT_KEY_BYTES))
     except OSError:
         raise SealError("the root key file cannot be made: may the daemon write the configuration directory?") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from secretd import __version__
 from secretd import operations as ops
@@ -23,7 +23,6 @@ from secretd.errors import SecretdError
 from secretd.model import Caller, Mode, Permission, SealState
 from secretd.store.base import Store
 
-ReplyT = TypeVar("ReplyT", bound=ops.Reply)
 Handler = Callable[[Caller, Any], Awaitable[ops.Reply]]
 
 _log = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ class Service:
         """
         self._access.admit(caller, permission)
 
-    async def call(self, caller: Caller, request: ops.Request[ReplyT]) -> ReplyT:
+    async def call(self, caller: Caller, request: ops.Request[ops.ReplyT]) -> ops.ReplyT:
         """Do one operation.
 
         Raises:
@@ -81,7 +80,7 @@ class Service:
             await self._account(operation, caller, error.code)
             raise
         await self._account(operation, caller, "ok")
-        return cast(ReplyT, reply)
+        return cast(ops.ReplyT, reply)
 
     async def _account(self, operation: ops.Operation, caller: Caller, outcome: str) -> None:
         """Record what reveals or changes something, before its answer leaves."""

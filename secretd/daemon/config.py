@@ -21,6 +21,9 @@ from secretd.model import Mode
 
 FILE_NAME = "secretd.toml"
 
+_Check = Callable[[str, Any], Any]
+_Section = dict[str, tuple[str, _Check]]
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -61,8 +64,9 @@ def load(mode: Mode, path: Path | None = None) -> Config:
     settings = _parse(text)
     changes = {}
     for section, members in settings.items():
-        for key, value in _members(section, members):
-            name, check = _setting(section, key)
+        known = _section(section, members)
+        for key, value in members.items():
+            name, check = _setting(section, known, key)
             changes[name] = check(f"{section}.{key}", value)
     return replace(defaults, **changes)
 
@@ -101,18 +105,18 @@ def _parse(text: str) -> dict[str, Any]:
         raise ConfigError(f"the configuration is not TOML: {error}") from None
 
 
-def _members(section: str, members: object) -> list[tuple[str, Any]]:
+def _section(section: str, members: object) -> _Section:
     if not isinstance(members, dict):
         raise ConfigError(f"'{section}' is not a setting by itself: settings stand in the sections {_SECTIONS}")
-    return list(members.items())
-
-
-def _setting(section: str, key: str) -> tuple[str, Callable[[str, Any], Any]]:
     if section not in _SETTINGS:
         raise ConfigError(f"there is no section [{section}]: there are {_SECTIONS}")
-    if key not in _SETTINGS[section]:
-        raise ConfigError(f"there is no setting '{key}' in [{section}]: there are {', '.join(_SETTINGS[section])}")
-    return _SETTINGS[section][key]
+    return _SETTINGS[section]
+
+
+def _setting(section: str, known: _Section, key: str) -> tuple[str, _Check]:
+    if key not in known:
+        raise ConfigError(f"there is no setting '{key}' in [{section}]: there are {', '.join(known)}")
+    return known[key]
 
 
 def _text(name: str, value: object) -> str:
@@ -142,7 +146,7 @@ def _log_level(name: str, value: object) -> int:
     return levels[value]
 
 
-_SETTINGS: dict[str, dict[str, tuple[str, Callable[[str, Any], Any]]]] = {
+_SETTINGS: dict[str, _Section] = {
     "daemon": {
         "runtime-directory": ("runtime", _absolute_path),
         "log-level": ("log_level", _log_level),

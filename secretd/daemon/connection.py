@@ -1,4 +1,4 @@
-"""One connection of the native door: its socket, what waits to be read, and what waits to be sent.
+"""One connection: its socket, what waits to be read, and what waits to be sent.
 
 Nothing here looks into a message.  A peer that asks faster than it reads answers is not read from until it has
 read; one that sends many requests at once gets a turn after a turn of everybody else.
@@ -16,11 +16,8 @@ from enum import Enum, auto
 
 from secretd import limits
 from secretd.daemon.descriptors import close_foreign
-from secretd.doors.native import Answer, NativeDoor
+from secretd.doors.session import Answer, Nothing, Session, Taken
 from secretd.doors.stepping import Done, Waiting
-from secretd.errors import RemoteProtocolError
-from secretd.model import Caller
-from secretd.wire.native import Message, NativeFraming, Pause
 
 _READ_BYTES = 65_536
 _DESCRIPTOR_BYTES = array("i").itemsize
@@ -31,11 +28,11 @@ _MESSAGES_PER_TURN = 16
 
 
 class _Outgoing:
-    """A framed answer on its way out, and the descriptor that still has to go with it."""
+    """An answer on its way out, and the descriptor that still has to go with it."""
 
-    def __init__(self, framed: bytes, descriptor: int | None) -> None:
-        self.rest = memoryview(framed)
-        self.descriptor = descriptor
+    def __init__(self, answer: Answer) -> None:
+        self.rest = memoryview(answer.data)
+        self.descriptor = answer.descriptor
 
     def send_some(self, connection: socket.socket) -> int:
         """Send what the socket takes now; gives the number of bytes.
@@ -64,23 +61,18 @@ class _State(Enum):
 class Connection:
     """One connection, from its first byte to its last."""
 
-    def __init__(
-        self, connection: socket.socket, caller: Caller, door: NativeDoor, closed: Callable[[Connection], None]
-    ) -> None:
+    def __init__(self, connection: socket.socket, session: Session, closed: Callable[[Connection], None]) -> None:
         """Begin to serve an accepted connection.
 
         Args:
             connection: the socket, not blocking; owned from here on.
-            caller: who is at its other end.
-            door: what answers its messages.
+            session: what answers its messages.
             closed: is called once, when the connection has ended.
         """
         self._socket = connection
-        self._caller = caller
-        self._door = door
+        self._session = session
         self._closed = closed
         self._loop = asyncio.get_running_loop()
-        self._framing = NativeFraming()
         self._state = _State.OPEN
         self._draining = False
         self._reading = False
@@ -105,7 +97,7 @@ class Connection:
         self._state = _State.CLOSED
         self._watch_reads()
         self._watch_writes(wanted=False)
-        close_foreign(self._framing.take_descriptors())
+        close_foreign(self._session.give_up())
         for outgoing in self._outgoing:
             outgoing.close()
         self._outgoing.clear()
@@ -127,16 +119,18 @@ class Connection:
 
     def _readable(self) -> None:
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+            # What there is no room for the kernel drops itself, without ever asking who serves the file.
+            room = _ANCILLARY if self._session.takes_descriptors else 0
+            data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, room, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
             self.abort()
             return
         if data:
-            close_foreign(self._framing.receive(data, _descriptors(ancillary)))
+            close_foreign(self._session.receive(data, _descriptors(ancillary)))
         else:
-            self._framing.receive_eof()
+            self._session.receive_eof()
         self._take_turn()
 
     def _take_turn(self) -> None:
@@ -154,29 +148,20 @@ class Connection:
 
     def _answer_next(self) -> bool:
         """Answer one message; say whether there may be another."""
-        try:
-            event = self._framing.next_event()
-        except RemoteProtocolError as error:
-            self._send(self._door.refuse(error, self._framing.ordinal))
-            self._state = _State.ENDING
-            return False
-        if isinstance(event, Message):
-            self._answer(event)
+        taken = self._session.take_message()
+        if isinstance(taken, Taken):
+            self._answer(taken)
             return True
-        if event is Pause.END or self._draining:
+        if taken is Nothing.MORE or self._draining:
             self._state = _State.ENDING
         return False
 
-    def _answer(self, message: Message) -> None:
-        try:
-            outcome = self._door.answer(self._caller, message)
-        finally:
-            # The door has read what it wanted of them before its first wait.
-            close_foreign(message.descriptors)
-        if isinstance(outcome, Done):
-            self._send(outcome.result)
+    def _answer(self, taken: Taken) -> None:
+        close_foreign(taken.spent)
+        if isinstance(taken.outcome, Done):
+            self._send(taken.outcome.result)
         else:
-            task = self._loop.create_task(self._answer_later(outcome))
+            task = self._loop.create_task(self._answer_later(taken.outcome))
             self._tasks.add(task)
             task.add_done_callback(self._answered)
 
@@ -191,7 +176,7 @@ class Connection:
             self._take_turn()
 
     def _send(self, answer: Answer) -> None:
-        outgoing = _Outgoing(self._framing.send(answer.body), answer.descriptor)
+        outgoing = _Outgoing(answer)
         if self._state is _State.CLOSED:
             outgoing.close()
             return

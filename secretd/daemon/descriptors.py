@@ -6,9 +6,9 @@ server, which may be the peer.  Only a memfd is known to close at once; anything
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
+import threading
 from collections.abc import Iterable
 
 
@@ -18,7 +18,7 @@ def close_foreign(descriptors: Iterable[int]) -> None:
         if _is_memfd(descriptor):
             os.close(descriptor)
         else:
-            asyncio.get_running_loop().run_in_executor(None, os.close, descriptor)
+            threading.Thread(target=os.close, args=(descriptor,), daemon=True).start()
 
 
 def _is_memfd(descriptor: int) -> bool:

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from secretd import __version__
@@ -25,7 +26,7 @@ from secretd.daemon.config import Config
 from secretd.daemon.paths import require_runtime
 from secretd.daemon.server import Server
 from secretd.daemon.sockets import NATIVE_SOCKETS, RuntimeDirectory
-from secretd.doors.native import NativeDoor
+from secretd.doors.native import NativeSession
 from secretd.errors import ConfigError, ExitStatus, SecretdError
 from secretd.model import Mode
 from secretd.store.base import Store
@@ -85,13 +86,14 @@ async def _run(settings: Config) -> None:
 
 async def _serve(settings: Config, runtime: RuntimeDirectory, store: Store, stopping: asyncio.Event) -> None:
     seal = Seal(store, settings.keyring_directory, _slot_locations(settings), os.geteuid())
-    server = Server(NativeDoor(_service(settings, store, seal)), seal)
+    door = partial(NativeSession, _service(settings, store, seal))
+    server = Server(seal)
     # Tried before anybody can ask, so that the first client of a healthy daemon never meets a sealed one.
     await server.unseal()
     unsealing = asyncio.create_task(server.keep_unsealing())
     try:
         for kind in NATIVE_SOCKETS:
-            server.listen(runtime.listen(kind), kind)
+            server.listen(runtime.listen(kind), kind, door)
         _log.info("ready", extra={"mode": settings.mode.value, "version": __version__, "pid": os.getpid()})
         await stopping.wait()
         _log.info("stopping")

@@ -36,7 +36,9 @@ def require_runtime(runtime: Path | None) -> Path:
         ConfigError: there is none; says how to name one.
     """
     if runtime is None:
-        raise ConfigError("XDG_RUNTIME_DIR is not set: set it, or name a directory with --runtime-dir")
+        raise ConfigError(
+            "XDG_RUNTIME_DIR is not set to an absolute path: set it, or name a directory with --runtime-dir"
+        )
     return runtime
 
 
@@ -45,9 +47,11 @@ _SYSTEM = Directories(Path("/etc/secretd"), Path("/var/lib/secretd"), Path("/run
 
 def _session() -> Directories:
     try:
-        runtime = Path(BaseDirectory.get_runtime_dir(strict=True)) / "secretd"
+        runtime_home = BaseDirectory.get_runtime_dir(strict=True)
     except KeyError:
-        runtime = None
+        runtime_home = ""
+    # The XDG base directory specification: what is not absolute is as good as unset.
+    runtime = Path(runtime_home) / "secretd" if Path(runtime_home).is_absolute() else None
     return Directories(
         Path(BaseDirectory.xdg_config_home) / "secretd", Path(BaseDirectory.xdg_data_home) / "secretd", runtime
     )

@@ -15,7 +15,7 @@ from secretd.core.sealing import Seal
 from secretd.daemon.connection import Connection
 from secretd.daemon.peer import caller_of
 from secretd.daemon.sockets import SocketKind
-from secretd.doors.native import NativeDoor
+from secretd.doors.session import OpenSession
 from secretd.model import SealState
 
 _log = logging.getLogger(__name__)
@@ -26,17 +26,16 @@ _ACCEPTS_PER_TURN = 64
 class Server:
     """All connections of one daemon."""
 
-    def __init__(self, door: NativeDoor, seal: Seal) -> None:
-        self._door = door
+    def __init__(self, seal: Seal) -> None:
         self._seal = seal
         self._listeners: list[socket.socket] = []
         self._connections: set[Connection] = set()
         self._one_closed = asyncio.Event()
 
-    def listen(self, listener: socket.socket, kind: SocketKind) -> None:
-        """Accept connections from a listening socket, which is owned from here on."""
+    def listen(self, listener: socket.socket, kind: SocketKind, door: OpenSession) -> None:
+        """Serve the connections of a listening socket, which is owned from here on, by a door."""
         self._listeners.append(listener)
-        asyncio.get_running_loop().add_reader(listener, self._accept, listener, kind)
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener, kind, door)
 
     async def unseal(self) -> None:
         """Try once to unseal; says in the log what came of it, unless it is what it said before."""
@@ -71,7 +70,7 @@ class Server:
             for connection in tuple(self._connections):
                 connection.abort()
 
-    def _accept(self, listener: socket.socket, kind: SocketKind) -> None:
+    def _accept(self, listener: socket.socket, kind: SocketKind, door: OpenSession) -> None:
         for _ in range(_ACCEPTS_PER_TURN):
             try:
                 connection, _ = listener.accept()
@@ -81,9 +80,9 @@ class Server:
                 # No descriptor or memory is left; the connection stays in the queue for a better moment.
                 _log.error("cannot accept", extra={"reason": error.strerror})
                 return
-            self._serve(connection, kind)
+            self._serve(connection, kind, door)
 
-    def _serve(self, connection: socket.socket, kind: SocketKind) -> None:
+    def _serve(self, connection: socket.socket, kind: SocketKind, door: OpenSession) -> None:
         connection.setblocking(False)
         try:
             caller = caller_of(connection, read_only=kind.read_only)
@@ -91,7 +90,7 @@ class Server:
             # Who cannot be named is not served.
             connection.close()
             return
-        self._connections.add(Connection(connection, caller, self._door, self._forget))
+        self._connections.add(Connection(connection, door(caller), self._forget))
 
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)

@@ -8,89 +8,109 @@ Source: docs/protocol.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from secretd import limits
 from secretd.core.service import Service
 from secretd.documents.messages import RequestDocument, RequestError, open_request, write_error, write_reply
 from secretd.doors.border import error_for_peer
+from secretd.doors.session import Answer, Nothing, Session, Taken
 from secretd.doors.stepping import Done, Waiting, step
-from secretd.errors import InvalidValueError, SecretdError
+from secretd.errors import AccessDeniedError, InvalidValueError, RemoteProtocolError, SecretdError
 from secretd.model import Caller, SecretValue
 from secretd.operations import GotValue, Reply, Request
 from secretd.wire import memfd
-from secretd.wire.native import Message
+from secretd.wire.native import Message, NativeFraming, Pause
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One message to a peer, not framed yet, and the descriptor that goes with it; the taker closes it."""
+class NativeSession(Session):
+    """One connection of the native door."""
 
-    body: bytes
-    descriptor: int | None = None
-
-
-class NativeDoor:
-    """The native door of one daemon, for all connections."""
-
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, caller: Caller) -> None:
         self._service = service
+        self._caller = caller
+        self._framing = NativeFraming()
+        self._broken = False
 
-    def answer(self, caller: Caller, message: Message) -> Done[Answer] | Waiting[Answer]:
-        """Answer one message: at once where nothing has to be waited for.
-
-        The message's descriptors are read before this returns, and stay the caller's to close.
-        """
+    @property
+    def takes_descriptors(self) -> bool:
+        """Whether the caller may do anything here, so that a descriptor of his can be of use."""
         try:
-            document = self._open(caller, message)
+            self._service.admit(self._caller)
+        except AccessDeniedError:
+            return False
+        return True
+
+    def receive(self, data: bytes, descriptors: Sequence[int]) -> tuple[int, ...]:
+        """Take in bytes and descriptors."""
+        return self._framing.receive(data, descriptors)
+
+    def receive_eof(self) -> None:
+        """Take in the end of the stream."""
+        self._framing.receive_eof()
+
+    def take_message(self) -> Taken | Nothing:
+        """Take the next message; what breaks the framing is answered once, by its ordinal, and is the last."""
+        if self._broken:
+            return Nothing.MORE
+        try:
+            event = self._framing.next_event()
+        except RemoteProtocolError as error:
+            self._broken = True
+            return Taken(Done(self._error(error, self._framing.ordinal, None)))
+        if isinstance(event, Message):
+            return Taken(self._begin(event), event.descriptors)
+        return Nothing.MORE if event is Pause.END else Nothing.YET
+
+    def give_up(self) -> tuple[int, ...]:
+        """Drop what was received and not taken."""
+        return self._framing.take_descriptors()
+
+    def _begin(self, message: Message) -> Done[Answer] | Waiting[Answer]:
+        try:
+            document = self._open(message.body)
         except RequestError as error:
-            return Done(_error(error.error, message, error.serial))
-        return step(self._answer(caller, message, document))
+            return Done(self._error(error.error, message.ordinal, error.serial))
+        return step(self._answer(message, document))
 
-    def refuse(self, error: SecretdError, ordinal: int) -> Answer:
-        """Answer what could not even be framed."""
-        return Answer(write_error(error, message=ordinal))
-
-    def _open(self, caller: Caller, message: Message) -> RequestDocument:
+    def _open(self, body: bytes) -> RequestDocument:
         """Parse a message of a caller who holds any permission at all.
 
         Raises:
             RequestError: he holds none, or it is no request.
         """
         try:
-            self._service.admit(caller)
-            return open_request(message.body)
+            self._service.admit(self._caller)
+            return open_request(body)
         except RequestError:
             raise
-        except Exception as error:  # the request border  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  # the request border
             raise RequestError(error_for_peer(error)) from None
 
-    async def _answer(self, caller: Caller, message: Message, document: RequestDocument) -> Answer:
+    async def _answer(self, message: Message, document: RequestDocument) -> Answer:
+        """Answer a document; all that came with the message is read before the first wait."""
         try:
-            self._service.admit(caller, document.operation.permission)
-            request = _read(document, message)
-            return _reply(document, await self._service.call(caller, request))
-        except Exception as error:  # the request border  # noqa: BLE001
-            return _error(error_for_peer(error), message, document.serial)
+            self._service.admit(self._caller, document.operation.permission)
+            request = _read(document, message.descriptors)
+            return self._reply(document, await self._service.call(self._caller, request))
+        except Exception as error:  # noqa: BLE001  # the request border
+            return self._error(error_for_peer(error), message.ordinal, document.serial)
+
+    def _reply(self, document: RequestDocument, reply: Reply) -> Answer:
+        carried = reply.value if document.descriptor and isinstance(reply, GotValue) else None
+        body = write_reply(document.serial, document.operation, reply, value_by_descriptor=carried is not None)
+        framed = self._framing.send(body)
+        return Answer(framed, memfd.seal_value(carried) if carried is not None else None)
+
+    def _error(self, error: SecretdError, ordinal: int, serial: int | None) -> Answer:
+        body = write_error(error, message=ordinal) if serial is None else write_error(error, serial=serial)
+        return Answer(self._framing.send(body))
 
 
-def _read(document: RequestDocument, message: Message) -> Request[Reply]:
-    if len(message.descriptors) > limits.DESCRIPTORS_PER_MESSAGE:
+def _read(document: RequestDocument, descriptors: Sequence[int]) -> Request[Reply]:
+    if len(descriptors) > limits.DESCRIPTORS_PER_MESSAGE:
         raise InvalidValueError("a message carries at most one descriptor")
     carried: SecretValue | None = None
-    for descriptor in message.descriptors:
+    for descriptor in descriptors:
         carried = memfd.read_value(descriptor)
     return document.read(carried)
-
-
-def _reply(document: RequestDocument, reply: Reply) -> Answer:
-    if document.descriptor and isinstance(reply, GotValue):
-        body = write_reply(document.serial, document.operation, reply, value_by_descriptor=True)
-        return Answer(body, memfd.seal_value(reply.value))
-    return Answer(write_reply(document.serial, document.operation, reply))
-
-
-def _error(error: SecretdError, message: Message, serial: int | None) -> Answer:
-    if serial is None:
-        return Answer(write_error(error, message=message.ordinal))
-    return Answer(write_error(error, serial=serial))

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from helpers.core import OWNER, Core, open_core
 
+from helpers.core import OWNER, Core, open_core
 from secretd import operations as ops
 from secretd.core.persistent import ATTRIBUTES, USAGE, VALUE
 from secretd.crypto.envelope import Domain, peek
@@ -44,11 +45,11 @@ def in_core(root: Path, test: Test) -> None:
     asyncio.run(run())
 
 
-def document(secret: UUID | None = None, **attributes: object) -> SecretDocument:
-    return SecretDocument(Attributes(**attributes), secret)  # type: ignore[arg-type]  # the table's own names
+def document(secret: UUID | None = None, **attributes: Any) -> SecretDocument:
+    return SecretDocument(Attributes(**attributes), secret)
 
 
-def set_xml(secret: UUID = SECRET, digest: Digest | None = None, **attributes: object) -> ops.SetXml:
+def set_xml(secret: UUID = SECRET, digest: Digest | None = None, **attributes: Any) -> ops.SetXml:
     return ops.SetXml(secret, document(**attributes), digest)
 
 

@@ -1,0 +1,75 @@
+"""What every door offers the daemon: a session, which is one connection without its socket.
+
+The daemon moves bytes and descriptors; a session turns them into answers.  So one kind of connection serves
+all doors, and a door can be tested without a socket.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from secretd.doors.stepping import Done, Waiting
+from secretd.model import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Bytes for the peer, and the descriptor that goes with them; the taker closes it."""
+
+    data: bytes
+    descriptor: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Answer({len(self.data)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One message that was taken.
+
+    Attributes:
+        outcome: its answer, or what to await for it.
+        spent: the descriptors that came with it; the taker closes them now.
+    """
+
+    outcome: Done[Answer] | Waiting[Answer]
+    spent: tuple[int, ...] = ()
+
+
+class Nothing(Enum):
+    """Why no message was taken."""
+
+    YET = auto()  # more bytes may bring one
+    MORE = auto()  # the peer ended the stream, or broke it: there will never be another
+
+
+class Session(ABC):
+    """One connection of a door."""
+
+    @property
+    @abstractmethod
+    def takes_descriptors(self) -> bool:
+        """Whether descriptors may come in; those of whom nothing is granted to are not worth receiving."""
+
+    @abstractmethod
+    def receive(self, data: bytes, descriptors: Sequence[int]) -> tuple[int, ...]:
+        """Take in bytes, and the descriptors that came with them; gives those it does not keep, to be closed."""
+
+    @abstractmethod
+    def receive_eof(self) -> None:
+        """Take in the end of the stream."""
+
+    @abstractmethod
+    def take_message(self) -> Taken | Nothing:
+        """Take the next message that is whole, and begin to answer it."""
+
+    @abstractmethod
+    def give_up(self) -> tuple[int, ...]:
+        """Drop what was received and not taken; gives the descriptors it kept, to be closed."""
+
+
+OpenSession = Callable[[Caller], Session]
+"""A door, as the daemon sees it: makes the session of a new connection."""

@@ -1,0 +1,244 @@
+"""Who may do what: every operation, for every kind of caller, at the core's own door."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from helpers.core import OWNER, Core, open_core
+from secretd import operations as ops
+from secretd.core.access import READ_ONLY_PERMISSIONS, Access, Policy, Target, owner_only
+from secretd.errors import AccessDeniedError, ConflictError, NotFoundError, ReadOnlyError, SecretdError
+from secretd.model import (
+    Attributes,
+    Caller,
+    Digest,
+    Mode,
+    Permission,
+    SecretDocument,
+    SecretValue,
+    Usage,
+    UsageType,
+)
+
+STRANGER = Caller(uid=os.geteuid() + 1, gid=1, pid=1)
+HIDDEN = UUID("11111111-2222-4333-8444-555555555555")
+UNKNOWN = UUID("22222222-2222-4333-8444-555555555555")
+USAGE = Usage(UsageType.CEPH, "client.admin")
+VALUE = SecretValue(b"value")
+
+
+def examples(secret: UUID, digest: Digest | None = None) -> list[ops.Request[ops.Reply]]:
+    """Give a request of every operation, about ``secret`` where it is about one."""
+    document = SecretDocument(Attributes(description="x"))
+    return [
+        ops.AllocateId(),
+        ops.SetXml(secret, document, digest),
+        ops.Define(SecretDocument(Attributes(), secret), digest),
+        ops.GetXml(secret),
+        ops.SetValue(secret, VALUE, digest=digest),
+        ops.GenerateValue(secret, 8, digest=digest),
+        ops.GetValue(secret),
+        ops.Delete(secret, digest),
+        ops.List(),
+        ops.LookupByUsage(USAGE),
+        ops.Whoami(),
+        ops.Status(),
+    ]
+
+
+def name_of(request: ops.Request[ops.Reply]) -> str:
+    return ops.BY_REQUEST[type(request)].name
+
+
+def writes(request: ops.Request[ops.Reply]) -> bool:
+    return ops.BY_REQUEST[type(request)].permission is Permission.WRITE
+
+
+def test_the_examples_are_total() -> None:
+    assert {type(request) for request in examples(UNKNOWN)} == set(ops.BY_REQUEST)
+
+
+class TestPolicy:
+    @pytest.mark.parametrize(
+        ("mode", "daemon_uid", "caller_uid", "may"),
+        [
+            (Mode.SESSION, 1000, 1000, True),
+            (Mode.SESSION, 1000, 1001, False),
+            (Mode.SESSION, 1000, 0, False),
+            (Mode.SYSTEM, 0, 0, True),
+            (Mode.SYSTEM, 0, 1000, False),
+        ],
+    )
+    def test_the_default(self, mode: Mode, daemon_uid: int, caller_uid: int, may: bool) -> None:
+        access = Access(owner_only(mode, daemon_uid))
+        held = access.held(Caller(uid=caller_uid, gid=0, pid=1))
+        assert held == (tuple(Permission) if may else ())
+
+    def test_a_read_only_connection_holds_nothing_that_writes_or_reveals(self) -> None:
+        access = Access(owner_only(Mode.SYSTEM, 0))
+        assert set(access.held(Caller(uid=0, gid=0, pid=1, read_only=True))) == READ_ONLY_PERMISSIONS
+        assert not READ_ONLY_PERMISSIONS & {Permission.READ_SECURE, Permission.WRITE, Permission.DELETE}
+
+
+@pytest.mark.parametrize("request_made", examples(HIDDEN), ids=name_of)
+class TestMatrix:
+    """Every operation, for a stranger and for a read-only connection of the owner."""
+
+    def test_a_stranger_is_denied(self, tmp_path: Path, request_made: ops.Request[ops.Reply]) -> None:
+        async def test(core: Core) -> None:
+            with pytest.raises(AccessDeniedError):
+                core.service.admit(STRANGER)
+            with pytest.raises(AccessDeniedError) as raised:
+                await core.call(request_made, STRANGER)
+            assert type(raised.value) is AccessDeniedError
+
+        self.run(tmp_path, test)
+
+    def test_read_only(self, tmp_path: Path, request_made: ops.Request[ops.Reply]) -> None:
+        async def test(core: Core) -> None:
+            await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes(usage=USAGE))))
+            await core.call(ops.SetValue(HIDDEN, VALUE))
+            revision = await core.store.revision()
+            audit = ops.BY_REQUEST[type(request_made)].audit
+            if audit is ops.AuditLevel.NONE:
+                await core.call(request_made, replace(OWNER, read_only=True))
+            else:
+                with pytest.raises(ReadOnlyError):
+                    await core.call(request_made, replace(OWNER, read_only=True))
+            assert await core.store.revision() == revision
+
+        self.run(tmp_path, test)
+
+    @staticmethod
+    def run(tmp_path: Path, test: object) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path) as core:
+                await test(core)  # type: ignore[operator]  # each test above is such a coroutine function
+
+        asyncio.run(run())
+
+
+def hiding(hidden: UUID) -> Policy:
+    """Make a policy that grants everything, but on one secret."""
+
+    def policy(caller: Caller, permission: Permission, target: Target | None) -> bool:
+        return caller.elevated or target is None or target.secret != hidden or permission is Permission.WRITE
+
+    return policy
+
+
+async def outcome(core: Core, request: ops.Request[ops.Reply]) -> tuple[str, str] | str:
+    try:
+        reply = await core.call(request)
+    except SecretdError as error:
+        return error.code, error.message
+    return type(reply).__name__
+
+
+class TestHidden:
+    """A secret that the caller may not getattr is answered as one that does not exist."""
+
+    async def prepare(self, core: Core) -> None:
+        elevated = replace(OWNER, elevated=True)
+        await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes(usage=USAGE))), elevated)
+        await core.call(ops.SetValue(HIDDEN, VALUE), elevated)
+
+    def test_reading_changing_with_a_digest_and_deleting(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, hiding(HIDDEN)) as core:
+                await self.prepare(core)
+                digest = Digest("0" * 32)
+                for hidden, unknown in zip(examples(HIDDEN, digest), examples(UNKNOWN, digest), strict=True):
+                    if name_of(hidden) not in ("allocate-id", "list", "lookup-by-usage", "whoami", "status"):
+                        assert await outcome(core, hidden) == await outcome(core, unknown), name_of(hidden)
+
+        asyncio.run(run())
+
+    def test_lookup_and_list(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, hiding(HIDDEN)) as core:
+                await self.prepare(core)
+                free = ops.LookupByUsage(Usage(UsageType.CEPH, "client.nobody"))
+                assert await outcome(core, ops.LookupByUsage(USAGE)) == await outcome(core, free)
+                assert (await core.call(ops.List())).entries == ()
+
+        asyncio.run(run())
+
+    def test_a_colliding_creation_says_conflict_and_nothing_more(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, hiding(HIDDEN)) as core:
+                await self.prepare(core)
+                attributes = Attributes(usage=USAGE)
+                for request in (
+                    ops.SetXml(HIDDEN, SecretDocument(attributes)),
+                    ops.SetValue(HIDDEN, VALUE),
+                    ops.Define(SecretDocument(attributes, HIDDEN)),
+                    ops.SetXml(UNKNOWN, SecretDocument(attributes)),
+                ):
+                    with pytest.raises(ConflictError) as raised:
+                        await core.call(request)
+                    assert str(HIDDEN) not in raised.value.message
+
+        asyncio.run(run())
+
+
+def lacking(permission: Permission) -> Policy:
+    """Make a policy that grants everything but one permission on any object."""
+    return lambda _caller, asked, target: target is None or asked is not permission
+
+
+class TestOnTheObject:
+    @pytest.mark.parametrize(
+        ("permission", "request_made"),
+        [
+            (Permission.READ, ops.GetXml(HIDDEN)),
+            (Permission.READ_SECURE, ops.GetValue(HIDDEN)),
+            (Permission.DELETE, ops.Delete(HIDDEN)),
+        ],
+        ids=lambda value: value.value if isinstance(value, Permission) else name_of(value),
+    )
+    def test_the_permission_is_needed(
+        self, tmp_path: Path, permission: Permission, request_made: ops.Request[ops.Reply]
+    ) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, lacking(permission)) as core:
+                await core.call(ops.SetValue(HIDDEN, VALUE))
+                with pytest.raises(AccessDeniedError, match=permission.value):
+                    await core.call(request_made)
+
+        asyncio.run(run())
+
+    @pytest.mark.parametrize(
+        "request_made",
+        [r for r in examples(HIDDEN) if ops.BY_REQUEST[type(r)].permission is Permission.WRITE],
+        ids=name_of,
+    )
+    def test_writing_needs_write_on_the_object_as_it_would_be(
+        self, tmp_path: Path, request_made: ops.Request[ops.Reply]
+    ) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, lacking(Permission.WRITE)) as core:
+                revision = await core.store.revision()
+                with pytest.raises((AccessDeniedError, NotFoundError)):
+                    await core.call(request_made)
+                assert await core.store.revision() == revision
+
+        asyncio.run(run())
+
+    def test_changing_the_usage_of_a_secret_with_a_value_needs_read_secure(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, lacking(Permission.READ_SECURE)) as core:
+                await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes(usage=USAGE))))
+                await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes())))
+                await core.call(ops.SetValue(HIDDEN, VALUE))
+                with pytest.raises(AccessDeniedError, match="read-secure"):
+                    await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes(usage=USAGE))))
+                await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes(description="same usage"))))
+
+        asyncio.run(run())

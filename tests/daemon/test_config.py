@@ -1,0 +1,129 @@
+"""The configuration file: what it may say, and what it is told when it says something else."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.daemon import DEADLINE_S, session_environment
+from secretd import limits
+from secretd.crypto.slots import SlotKind
+from secretd.daemon.config import SETTINGS, load
+from secretd.errors import ConfigError
+from secretd.model import Mode
+
+FULL = """
+[daemon]
+runtime-directory = "/run/elsewhere"
+log-level = "debug"
+
+[store]
+url = "sqlite:///srv/store"
+
+[seal]
+slots = ["local-file"]
+root-key-directory = "/etc/elsewhere"
+keyring-directory = "/srv/keyring"
+"""
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "secretd.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_full_file(tmp_path: Path) -> None:
+    config = load(Mode.SYSTEM, write(tmp_path, FULL))
+    assert config.runtime == Path("/run/elsewhere")
+    assert config.log_level == logging.DEBUG
+    assert config.store_url == "sqlite:///srv/store"
+    assert config.slots == (SlotKind.LOCAL_FILE,)
+    assert config.root_key_directory == Path("/etc/elsewhere")
+    assert config.keyring_directory == Path("/srv/keyring")
+
+
+def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
+    config = load(Mode.SYSTEM, write(tmp_path, ""))
+    assert config.store_url == "sqlite:///var/lib/secretd/store"
+    assert config.runtime == Path("/run/secretd")
+    assert config.slots == (SlotKind.CREDENTIAL, SlotKind.LOCAL_FILE)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("[daemon]\nlog-lvel = 'info'", ["log-lvel", "[daemon]", "log-level"], id="unknown-key"),
+        pytest.param("[deamon]\n", [], id="unknown-empty-section"),
+        pytest.param("[deamon]\nlog-level = 'info'", ["[deamon]", "[daemon]"], id="unknown-section"),
+        pytest.param("log-level = 'info'", ["log-level"], id="outside-a-section"),
+        pytest.param("[daemon]\nlog-level = 'loud'", ["daemon.log-level", "debug"], id="bad-choice"),
+        pytest.param("[daemon]\nlog-level = 3", ["daemon.log-level"], id="a-number"),
+        pytest.param("[daemon]\nruntime-directory = 'run'", ["daemon.runtime-directory", "absolute"], id="relative"),
+        pytest.param("[store]\nurl = ''", ["store.url"], id="empty-text"),
+        pytest.param("[seal]\nslots = []", ["seal.slots"], id="no-slot"),
+        pytest.param("[seal]\nslots = ['tpm']", ["seal.slots", "local-file"], id="unknown-slot"),
+        pytest.param("[seal]\nslots = 'local-file'", ["seal.slots"], id="no-list"),
+        pytest.param("[seal]\nslots = [1]", ["seal.slots"], id="not-texts"),
+        pytest.param("[daemon\n", ["TOML", "line 1"], id="no-toml"),
+        pytest.param("# " + "x" * limits.CONFIG_BYTES, [str(int(limits.CONFIG_BYTES))], id="too-long"),
+    ],
+)
+def test_what_it_may_not_say(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(Mode.SESSION, write(tmp_path, text))
+    for word in words:
+        assert word in raised.value.message
+
+
+def test_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "secretd.toml"
+    path.write_bytes(b"# \xff")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load(Mode.SESSION, path)
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load(Mode.SESSION, tmp_path / "none.toml")
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(Mode.SESSION, tmp_path)
+
+
+def check(root: Path, *arguments: str) -> tuple[int, str]:
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", "secretd", "--session", "--check-config", *arguments],
+        env=session_environment(root),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    return result.returncode, result.stdout + result.stderr
+
+
+def test_check_config_says_valid_and_starts_nothing(tmp_path: Path) -> None:
+    assert check(tmp_path) == (0, "the configuration is valid\n")
+    assert list((tmp_path / "run").iterdir()) == []
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_check_config_names_an_unknown_key(tmp_path: Path) -> None:
+    path = write(tmp_path, "[store]\nulr = 'x'")
+    status, text = check(tmp_path, "--config", str(path))
+    assert status == 2
+    assert "'ulr'" in text
+
+
+def test_the_page_lists_every_setting() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    listed = re.findall(r"^\| `([a-z]+\.[a-z-]+)` \|", page, re.MULTILINE)
+    assert tuple(listed) == SETTINGS
