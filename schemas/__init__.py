@@ -1,0 +1,1 @@
+"""RelaxNG schemas of the documents and messages, as package data."""

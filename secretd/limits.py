@@ -33,7 +33,7 @@ USAGE_ID_BYTES = Limit(
     4_096, "bytes of UTF-8", source="Linux: PATH_MAX, as a volume's usage id is its path", seen="invalid-document"
 )
 DESCRIPTION_BYTES = Limit(
-    8_192,
+    6_144,
     "bytes of UTF-8",
     source="with USAGE_ID_BYTES, and each character escaped at its longest, a document stays under DOCUMENT_BYTES",
     seen="invalid-document",
@@ -43,7 +43,7 @@ ALPHABET_CHARACTERS = Limit(95, "characters", source="the printable characters o
 # Documents.
 
 DOCUMENT_BYTES = Limit(65_536, "bytes", source="DESIGN: the native door", seen="invalid-xml")
-DOCUMENT_DEPTH = Limit(16, "elements", source="facts: caps for parsers; our deepest document has 5", seen="invalid-xml")
+DOCUMENT_DEPTH = Limit(16, "elements", source="three times what our deepest document has", seen="invalid-xml")
 ELEMENT_ATTRIBUTES = Limit(32, "attributes", source="four times what our widest element has", seen="invalid-xml")
 NAME_BYTES = Limit(64, "bytes", source="twice our longest name", seen="invalid-xml")
 UNKNOWN_NAMES_PER_UID = Limit(
@@ -67,7 +67,10 @@ REQUESTS_IN_FLIGHT = Limit(
     64, "requests", source="of one connection; what waits beyond that stays in the socket", seen="waits"
 )
 REPLY_BYTES_WAITING = Limit(
-    8_388_608, "bytes", source="facts: memory per connection", seen="no more is read until the peer has read"
+    8_388_608,
+    "bytes",
+    source="ours; 8 MiB for each connection whose peer does not read",
+    seen="no more is read until the peer has read",
 )
 DRAIN_SECONDS = Limit(
     10, "seconds", source="a ninth of systemd's TimeoutStopSec", seen="the connection ends unanswered"
@@ -86,21 +89,23 @@ PAGE_BYTES = Limit(
 # The store. The stricter engine to come, etcd, decides.
 
 STORE_KEY_BYTES = Limit(256, "bytes", source="ours; the longest key in use has 34", seen="never")
-STORE_VALUE_BYTES = Limit(524_288, "bytes", source="facts: etcd's 4 MiB replies hold several", seen="never")
+STORE_VALUE_BYTES = Limit(
+    524_288, "bytes", source="etcd: several fit into a reply of 4 MiB, grpc's default", seen="never"
+)
 COMMIT_OPERATIONS = Limit(100, "writes and preconditions", source="etcd: --max-txn-ops is 128", seen="never")
 COMMIT_BYTES = Limit(1_048_576, "bytes", source="etcd: --max-request-bytes is 1.5 MiB", seen="never")
-SCAN_RECORDS = Limit(1_000, "records", source="facts: a scan of 1,000 takes 1.5 ms", seen="never")
+SCAN_RECORDS = Limit(1_000, "records", source="ours; measured, SQLite scans 1,000 records in 1.5 ms", seen="never")
 SCAN_BYTES = Limit(
     2_097_152,
     "bytes of values",
-    source="facts: etcd's replies have at most 4 MiB; a page has one value at least",
+    source="etcd: half of a reply of 4 MiB, grpc's default; a page has one value at least",
     seen="never",
 )
 GROUP_COMMITS = Limit(
     128, "commits", source="ours; so many share one transaction and its fsync, the rest the next", seen="waits"
 )
 STORE_LOG_BYTES = Limit(
-    16_777_216, "bytes", source="facts: SQLite's write-ahead log is brought into the database past this", seen="never"
+    16_777_216, "bytes", source="ours; past this SQLite's write-ahead log is brought into the database", seen="never"
 )
 STORE_IDLE_SECONDS = Limit(
     1, "seconds", source="ours; after so long without a commit the write-ahead log is emptied", seen="never"

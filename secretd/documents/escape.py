@@ -1,13 +1,13 @@
 """The one way in which text becomes part of an XML document.
 
-Text is written as the content of elements only, so quotation marks stay as they are.  That keeps the longest
-escape at five bytes, on which limits.DESCRIPTION_BYTES counts.  A carriage return becomes a character reference,
-for a parser must turn a bare one into a line feed (XML 1.0, section 2.11).
+Text is written as libvirt writes it (virBufferEscapeString), quotation marks too, so that its clients and ours see
+the same document.  The longest escape has six bytes, on which limits.DESCRIPTION_BYTES counts.  A carriage return
+becomes a character reference, for a parser must turn a bare one into a line feed (XML 1.0, section 2.11).
 """
 
 from __future__ import annotations
 
-_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;", "\r": "&#13;"})
 
 
 def escape(text: str) -> str:

@@ -19,7 +19,7 @@ from xml.parsers import expat
 
 from secretd import limits
 from secretd.documents.vocabulary import ATTRIBUTES, ELEMENTS
-from secretd.errors import InvalidXmlError
+from secretd.errors import InvalidDocumentError, InvalidXmlError
 
 _INVALID_TOKEN = expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]
 _MALFORMED = {
@@ -77,11 +77,11 @@ class UnknownName:
     parents: tuple[str, ...]
     is_attribute: bool
 
-    def error(self) -> InvalidXmlError:
+    def error(self) -> InvalidDocumentError:
         """Say so without the name itself, for it may quote a value."""
         what = "attribute" if self.is_attribute else "element"
         place = f"{'of' if self.is_attribute else 'in'} <{self.parents[-1]}>" if self.parents else "at the root"
-        return InvalidXmlError(f"line {self.line}: an unknown {what} {place}")
+        return InvalidDocumentError(f"line {self.line}: an unknown {what} {place}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from secretd.documents.escape import escape
         pytest.param("a&b", "a&amp;b", id="ampersand"),
         pytest.param("<b>", "&lt;b&gt;", id="brackets"),
         pytest.param("]]>", "]]&gt;", id="end-of-cdata"),
-        pytest.param("'\"", "'\"", id="quotes-as-they-are"),
+        pytest.param("'\"", "&apos;&quot;", id="quotes-as-libvirt-writes-them"),
         pytest.param("a\r\nb", "a&#13;\nb", id="carriage-return"),
         pytest.param("\té\U0001f511\n", "\té\U0001f511\n", id="all-others-as-they-are"),
     ],

@@ -109,7 +109,9 @@ def test_replies_as_they_are_written() -> None:
         # What parses and is no request has none either.
         pytest.param("<secret/>", None, InvalidDocumentError, "<secret> at the root, where <request>", id="root"),
         pytest.param("<reply serial='7'><status/></reply>", None, InvalidDocumentError, "where <request>", id="reply"),
-        pytest.param("<frob serial='7'/>", None, InvalidXmlError, "an unknown element at the root", id="unknown-root"),
+        pytest.param(
+            "<frob serial='7'/>", None, InvalidDocumentError, "an unknown element at the root", id="unknown-root"
+        ),
         pytest.param("<request><status/></request>", None, InvalidDocumentError, "attribute serial", id="no-serial"),
         pytest.param("<request serial='x'><status/></request>", None, InvalidDocumentError, "serial of", id="serial"),
         pytest.param(
@@ -133,14 +135,14 @@ def test_replies_as_they_are_written() -> None:
         pytest.param(
             "<request serial='7' frob=''><status/></request>",
             7,
-            InvalidXmlError,
+            InvalidDocumentError,
             "line 1: an unknown attribute of <request>",
             id="unknown-attribute",
         ),
         pytest.param(
             "<request serial='7'><status><frob/></status></request>",
             7,
-            InvalidXmlError,
+            InvalidDocumentError,
             "line 1: an unknown element in <status>",
             id="unknown-element",
         ),
@@ -241,7 +243,7 @@ def test_a_reply_to_another_operation_is_the_daemons_fault() -> None:
             "<reply message='1'><delete/></reply>", InvalidDocumentError, "must hold <error>", id="result-by-ordinal"
         ),
         pytest.param(
-            "<reply serial='1'><frob/></reply>", InvalidXmlError, "an unknown element in <reply>", id="unknown"
+            "<reply serial='1'><frob/></reply>", InvalidDocumentError, "an unknown element in <reply>", id="unknown"
         ),
         pytest.param(
             "<reply serial='1'><error code='frob'/></reply>",
