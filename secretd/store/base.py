@@ -1,0 +1,299 @@
+"""The contract of a store: sealed records by key, one order of revisions, commits that are all or nothing.
+
+What it holds to, on every engine (tests/contract/ is the proof):
+
+    a key has at most one record; keys are in byte order
+    a commit is applied wholly or not at all, and gets a revision of its own, larger than any before it
+    a record's revision is that of the commit that last put it; 0 stands for no record
+    a read that starts after a commit was answered sees it
+    changes come in the order of their revisions, each once, or the watcher is told that some are lost
+
+What it refuses, before it asks the engine: keys, values and commits past the limits, and a key that is twice in
+a commit.  The core knows the limits too, so these are faults of ours: ValueError, and RuntimeError after close.
+It looks into no value and never puts a key or a value into an error.
+
+An engine subclasses Store and supplies the hooks (the methods with ``_``).  The public methods are final: they
+keep the bounds, and let the engine's own errors pass only through ``_translating``.
+
+Source: DESIGN, The store.  The bounds are those of the stricter engine to come, etcd.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import AbstractContextManager, aclosing
+from dataclasses import dataclass, field
+from typing import ClassVar, Self, final
+
+from secretd import limits
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A value, and the revision of the commit that put it there."""
+
+    key: bytes = field(repr=False)
+    value: bytes = field(repr=False)
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a record, whether or not there is one."""
+
+    key: bytes = field(repr=False)
+    value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a record, if there is one."""
+
+    key: bytes = field(repr=False)
+
+
+Operation = Put | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionIs:
+    """A precondition: the record has this revision; 0 says that there is none."""
+
+    key: bytes = field(repr=False)
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records in the order of their keys, and where the next page starts if there is more."""
+
+    records: tuple[Record, ...]
+    next_start: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One record was put, or deleted, by the commit of this revision."""
+
+    revision: int
+    key: bytes = field(repr=False)
+    deleted: bool
+
+
+# Two exceptions of the border between core and store. They reach no peer, so they are not in the tree of errors.
+
+
+class RevisionConflict(Exception):  # noqa: N818  # an answer that the core expects, not a failure
+    """A precondition did not hold; nothing was applied.
+
+    Attributes:
+        keys: those whose revision was another, in the order of the preconditions.
+    """
+
+    def __init__(self, keys: tuple[bytes, ...]) -> None:
+        super().__init__("a precondition did not hold")
+        self.keys = keys
+
+
+class Compacted(Exception):  # noqa: N818  # as above
+    """The changes asked for are no longer known, or not of this store: scan, then watch again.
+
+    Attributes:
+        oldest: the lowest revision that a watch may still start after.
+    """
+
+    def __init__(self, oldest: int) -> None:
+        super().__init__(f"changes are known from revision {oldest} on")
+        self.oldest = oldest
+
+
+def prefix_end(prefix: bytes) -> bytes | None:
+    """Give the first key behind all keys that begin with ``prefix``; None if there is no such key."""
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
+
+
+class Store(ABC):
+    """A store that is open. Every method may raise RuntimeError (after close) and ValueError (past a limit).
+
+    Reads raise StoreUnavailableError and StoreCorruptError.
+    """
+
+    kind_name: ClassVar[str]
+    """The engine's name, as status shows it."""
+
+    def __init__(self) -> None:
+        self._closed = False
+
+    @classmethod
+    @abstractmethod
+    async def open(cls, location: str) -> Self:
+        """Open the store at ``location``: what follows ``scheme://`` in its URL.
+
+        Raises:
+            ConfigError: the location cannot be a store's, or another process uses it.
+            StoreUnavailableError: it cannot be reached, or a newer secretd wrote it.
+            StoreCorruptError: what is there is no store.
+        """
+
+    @final
+    async def get(self, key: bytes) -> Record | None:
+        """Read one record; None if there is none. It never waits where the store is local."""
+        self._check_open()
+        _check_key(key)
+        with self._translating():
+            return await self._get(key)
+
+    @final
+    async def scan(self, prefix: bytes, start: bytes | None = None, limit: int = limits.SCAN_RECORDS) -> Page:
+        """Read the records whose key begins with ``prefix``, in the order of the keys, a page at a time.
+
+        Pages are each a moment of their own: what is changed between two of them may be in both or in neither.
+
+        Args:
+            prefix: 0 to limits.STORE_KEY_BYTES bytes.
+            start: leave out the keys before this one; ``next_start`` of the page before.
+            limit: at most so many records, 1 to limits.SCAN_RECORDS. A page may have fewer, as it holds at most
+                limits.SCAN_BYTES of values, but never none while there is more.
+        """
+        self._check_open()
+        if len(prefix) > limits.STORE_KEY_BYTES:
+            raise ValueError("a prefix is no longer than a key")
+        if start is not None:
+            _check_key(start)
+        if not 1 <= limit <= limits.SCAN_RECORDS:
+            raise ValueError(f"a page has 1 to {limits.SCAN_RECORDS} records")
+        with self._translating():
+            return await self._scan(prefix, max(prefix, start or b""), limit)
+
+    @final
+    async def commit(self, operations: Iterable[Operation], preconditions: Iterable[RevisionIs] = ()) -> int:
+        """Apply all operations at once if all preconditions hold, and give the revision this made.
+
+        It is answered once it is durable.  A caller that is cancelled while it waits does not undo it.
+
+        Args:
+            operations: at least one; changes are reported in this order.
+            preconditions: judged before the operations.
+
+        Raises:
+            RevisionConflict: a precondition did not hold; nothing was applied.
+            StoreUnavailableError: surely not applied.
+            StoreOutcomeUnknownError: perhaps applied.
+            StoreFullError: not applied, for lack of room.
+            StoreCorruptError: not applied, as the store is damaged.
+        """
+        self._check_open()
+        writes, conditions = tuple(operations), tuple(preconditions)
+        _check_commit(writes, conditions)
+        with self._translating():
+            return await self._commit(writes, conditions)
+
+    @final
+    async def count(self, kind: bytes) -> int:
+        """Say how many records have a key that begins with this one byte. The number is kept, not counted."""
+        self._check_open()
+        if len(kind) != 1:
+            raise ValueError("a kind is one byte")
+        with self._translating():
+            return await self._count(kind)
+
+    @final
+    async def revision(self) -> int:
+        """Give the latest revision that a watch may start after; 0 in a new store."""
+        self._check_open()
+        with self._translating():
+            return await self._revision()
+
+    @final
+    def watch(self, prefix: bytes, after_revision: int) -> AsyncGenerator[Change, None]:
+        """Follow the changes of keys that begin with ``prefix``, for as long as the store is open.
+
+        One commit's changes share its revision: its last is known to have come when one of a later revision does.
+
+        Raises:
+            Compacted: (from the iterator) scan, then watch again.
+        """
+        self._check_open()
+        if after_revision < 0 or len(prefix) > limits.STORE_KEY_BYTES:
+            raise ValueError("a watch has a prefix no longer than a key, and starts after a revision")
+        return self._translated(self._watch(prefix, after_revision))
+
+    @final
+    async def close(self) -> None:
+        """Finish the commits that wait, end the watches, and let go of the store. Later calls do nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._translating():
+            await self._close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the store is closed")
+
+    async def _translated(self, changes: AsyncGenerator[Change, None]) -> AsyncGenerator[Change, None]:
+        # The consumer's own exceptions stay outside of the translation: it spans the step, not the yield.
+        async with aclosing(changes):
+            while True:
+                with self._translating():
+                    change = await anext(changes, None)
+                if change is None:
+                    return
+                yield change
+
+    @abstractmethod
+    def _translating(self) -> AbstractContextManager[None]:
+        """Turn what the engine's library raises into errors of the tree, without its text."""
+
+    @abstractmethod
+    async def _get(self, key: bytes) -> Record | None: ...
+
+    @abstractmethod
+    async def _scan(self, prefix: bytes, start: bytes, limit: int) -> Page:
+        """Read a page; ``start`` is at or behind ``prefix``."""
+
+    @abstractmethod
+    async def _commit(self, operations: tuple[Operation, ...], preconditions: tuple[RevisionIs, ...]) -> int: ...
+
+    @abstractmethod
+    async def _count(self, kind: bytes) -> int: ...
+
+    @abstractmethod
+    async def _revision(self) -> int: ...
+
+    @abstractmethod
+    def _watch(self, prefix: bytes, after_revision: int) -> AsyncGenerator[Change, None]: ...
+
+    @abstractmethod
+    async def _close(self) -> None: ...
+
+
+def _check_key(key: bytes) -> None:
+    if not 1 <= len(key) <= limits.STORE_KEY_BYTES:
+        raise ValueError(f"a key has 1 to {limits.STORE_KEY_BYTES} bytes")
+
+
+def _check_commit(operations: tuple[Operation, ...], preconditions: tuple[RevisionIs, ...]) -> None:
+    if not operations:
+        raise ValueError("a commit writes something")
+    if len(operations) + len(preconditions) > limits.COMMIT_OPERATIONS:
+        raise ValueError(f"a commit has at most {limits.COMMIT_OPERATIONS} operations and preconditions")
+    _check_keys(operations)
+    _check_keys(preconditions)
+    values = [operation.value for operation in operations if isinstance(operation, Put)]
+    if any(len(value) > limits.STORE_VALUE_BYTES for value in values):
+        raise ValueError(f"a value has at most {limits.STORE_VALUE_BYTES} bytes")
+    keys = [item.key for item in (*operations, *preconditions)]
+    if sum(map(len, values)) + sum(map(len, keys)) > limits.COMMIT_BYTES:
+        raise ValueError(f"a commit has at most {limits.COMMIT_BYTES} bytes")
+    if any(condition.revision < 0 for condition in preconditions):
+        raise ValueError("a revision is at least 0")
+
+
+def _check_keys(items: Sequence[Operation | RevisionIs]) -> None:
+    for item in items:
+        _check_key(item.key)
+    if len({item.key for item in items}) != len(items):
+        raise ValueError("a key is at most once among the operations, and among the preconditions")

@@ -1,0 +1,158 @@
+"""The store in a directory of this host: SQLite, the default.
+
+Point reads are answered on the event loop, where they take microseconds.  Commits and scans go to one worker
+thread.  Commits that wait while it works are taken together, up to limits.GROUP_COMMITS, into one transaction,
+so that they share its fsync; each is still judged and answered by itself.  A commit is answered once it is on disk.
+
+What it refuses: a directory that another process holds, and a database that is not ours or of a newer format.
+
+Source: DESIGN, The store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote
+
+from secretd import limits
+from secretd.errors import ConfigError, StoreError
+from secretd.store.base import Change, Operation, Page, Record, RevisionConflict, RevisionIs, Store
+from secretd.store.changes import ChangeLog
+from secretd.store.sqlite_database import Commit, Database, Outcome, Reader
+from secretd.store.sqlite_errors import Translating
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    commit: Commit
+    revision: asyncio.Future[int]
+
+
+class SqliteStore(Store):
+    """A store in a local directory; it belongs to the event loop that opened it."""
+
+    kind_name = "sqlite"
+
+    def __init__(self, database: Database, reader: Reader, thread: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self._database = database
+        self._reader = reader
+        self._thread = thread
+        self._loop = asyncio.get_running_loop()
+        self._changes = ChangeLog(reader.revision())
+        self._waiting: deque[_Waiting] = deque()
+        self._idle: asyncio.TimerHandle | None = None
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    @classmethod
+    async def open(cls, location: str) -> Self:
+        """Open the store in the directory ``location``, an absolute path, percent-encoded where it must be."""
+        path = _path(location)
+        with ExitStack() as undo:
+            thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+            undo.callback(thread.shutdown)
+            # SQLite wants a connection used by the thread that made it. The loop stands still meanwhile: an open
+            # that could be cancelled half-way would leave a lock that nobody lets go of.
+            database = thread.submit(Database.open, path).result()
+            undo.callback(lambda: thread.submit(database.close).result())
+            with Translating():
+                reader = Reader(path)
+                undo.callback(reader.close)
+                store = cls(database, reader, thread)
+            undo.pop_all()
+            return store
+
+    def _translating(self) -> Translating:
+        return Translating()
+
+    async def _get(self, key: bytes) -> Record | None:
+        return self._reader.get(key)
+
+    async def _count(self, kind: bytes) -> int:
+        return self._reader.count(kind)
+
+    async def _scan(self, prefix: bytes, start: bytes, limit: int) -> Page:
+        return await self._loop.run_in_executor(self._thread, self._database.scan, prefix, start, limit)
+
+    async def _commit(self, operations: tuple[Operation, ...], preconditions: tuple[RevisionIs, ...]) -> int:
+        waiting = _Waiting(Commit(operations, preconditions), self._loop.create_future())
+        self._waiting.append(waiting)
+        if self._quiet.is_set():
+            self._quiet.clear()
+            self._start_group()
+        # If the caller is cancelled here, the future is, and the group goes on without anybody to answer.
+        return await waiting.revision
+
+    async def _revision(self) -> int:
+        # Not the database's: it may be ahead of the changes, and a watch could not start there yet.
+        return self._changes.newest
+
+    def _watch(self, prefix: bytes, after_revision: int) -> AsyncGenerator[Change, None]:
+        return self._changes.watch(prefix, after_revision)
+
+    async def _close(self) -> None:
+        await self._quiet.wait()
+        if self._idle is not None:
+            self._idle.cancel()
+        self._changes.close()
+        self._reader.close()
+        closed = self._loop.run_in_executor(self._thread, self._database.close)
+        self._thread.shutdown(wait=False)
+        await asyncio.shield(closed)
+
+    def _start_group(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        size = min(len(self._waiting), limits.GROUP_COMMITS)
+        group = [self._waiting.popleft() for _ in range(size)]
+        work = self._loop.run_in_executor(self._thread, self._database.apply, [waiting.commit for waiting in group])
+        work.add_done_callback(partial(self._finish_group, group))
+
+    def _finish_group(self, group: list[_Waiting], work: asyncio.Future[list[Outcome]]) -> None:
+        error = work.exception()
+        if error is None:
+            for waiting, outcome in zip(group, work.result(), strict=True):
+                self._answer(waiting.revision, outcome)
+        else:
+            for waiting in group:
+                _fail(waiting.revision, error)
+        if self._database.log_is_long():
+            self._thread.submit(self._database.checkpoint)
+        if self._waiting:
+            self._start_group()
+        else:
+            self._idle = self._loop.call_later(
+                limits.STORE_IDLE_SECONDS, self._thread.submit, self._database.checkpoint
+            )
+            self._quiet.set()
+
+    def _answer(self, revision: asyncio.Future[int], outcome: Outcome) -> None:
+        if isinstance(outcome, RevisionConflict):
+            _fail(revision, outcome)
+            return
+        # The changes first: who is answered finds the revision to be the latest.
+        self._changes.publish(outcome.revision, outcome.changes)
+        if not revision.done():
+            revision.set_result(outcome.revision)
+
+
+def _fail(revision: asyncio.Future[int], error: BaseException) -> None:
+    if not revision.done():
+        # Each caller gets an exception of his own: raising one adds to its traceback.
+        revision.set_exception(type(error)(error.message) if isinstance(error, StoreError) else error)
+
+
+def _path(location: str) -> Path:
+    path = unquote(location)
+    if not path.startswith("/") or path == "/" or "\0" in path or "?" in location or "#" in location:
+        raise ConfigError("a SQLite store is named by an absolute path: sqlite:///var/lib/secretd/store")
+    return Path(path)

@@ -1,0 +1,47 @@
+"""What the contract's words themselves promise."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secretd.store.base import Compacted, Delete, Put, Record, RevisionConflict, RevisionIs, prefix_end
+
+CANARY = b"canary-of-the-store"
+
+
+@given(prefix=st.binary(max_size=4), key=st.binary(max_size=6))
+def test_a_key_is_before_the_end_exactly_if_it_is_before_or_under_the_prefix(prefix: bytes, key: bytes) -> None:
+    end = prefix_end(prefix)
+    assert key.startswith(prefix) == (key >= prefix and (end is None or key < end))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "end"),
+    [
+        pytest.param(b"", None, id="empty"),
+        pytest.param(b"a", b"b", id="plain"),
+        pytest.param(b"ab", b"ac", id="two-bytes"),
+        pytest.param(b"a\xff\xff", b"b", id="ends-with-0xff"),
+        pytest.param(b"\xff\xff", None, id="only-0xff"),
+        pytest.param(b"\xfe", b"\xff", id="below-0xff"),
+    ],
+)
+def test_the_end_is_the_first_key_behind_the_prefix(prefix: bytes, end: bytes | None) -> None:
+    assert prefix_end(prefix) == end
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        pytest.param(Record(CANARY, CANARY, 1), id="record"),
+        pytest.param(Put(CANARY, CANARY), id="put"),
+        pytest.param(Delete(CANARY), id="delete"),
+        pytest.param(RevisionIs(CANARY, 1), id="precondition"),
+        pytest.param(RevisionConflict((CANARY,)), id="conflict"),
+        pytest.param(Compacted(7), id="compacted"),
+    ],
+)
+def test_nothing_shows_a_key_or_a_value_by_accident(shown: object) -> None:
+    assert "canary" not in f"{shown} {shown!r}"
