@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from secretd.crypto import canonical
 from secretd.errors import SecretdError, StoreCorruptError
 from secretd.model import Attributes, Usage, UsageType
 
@@ -15,7 +16,7 @@ from secretd.model import Attributes, Usage, UsageType
 def to_bytes(attributes: Attributes, value_counter: int) -> bytes:
     """Write the attributes of a persistent secret and the change counter of its value (0: it has none)."""
     usage = attributes.usage
-    return _canonical(
+    return canonical.dump(
         {
             "description": attributes.description,
             "private": attributes.private,
@@ -55,7 +56,3 @@ def _read(members: dict[str, Any]) -> tuple[Attributes, int]:
         ),
         members["value"],
     )
-
-
-def _canonical(members: dict[str, Any]) -> bytes:
-    return json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,74 @@
+"""The plaintext of attributes: one spelling for one meaning, and everything else refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secretd import limits
+from secretd.core.attributes import from_bytes, to_bytes
+from secretd.errors import StoreCorruptError
+from secretd.model import Attributes, Usage, UsageType
+
+CASES = [
+    pytest.param(Attributes(), 0, b'{"description":null,"private":false,"usage":null,"value":0}', id="nothing"),
+    pytest.param(
+        Attributes(Usage(UsageType.VOLUME, "/a/é"), 'the "first"', private=True),
+        7,
+        b'{"description":"the \\"first\\"","private":true,"usage":["volume","/a/\\u00e9"],"value":7}',
+        id="everything",
+    ),
+]
+
+
+@pytest.mark.parametrize(("attributes", "counter", "written"), CASES)
+def test_the_one_spelling(attributes: Attributes, counter: int, written: bytes) -> None:
+    assert to_bytes(attributes, counter) == written
+    assert from_bytes(written) == (attributes, counter)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40).filter(
+    lambda text: (
+        all(character in "\t\n\r" or character >= " " for character in text)
+        and not any(0xFFFE <= ord(character) <= 0xFFFF for character in text)
+    )
+)
+usage_types = st.sampled_from([kind for kind in UsageType if kind is not UsageType.NONE])
+usages = st.builds(Usage, usage_types, texts.filter(bool))
+
+
+@given(
+    st.builds(Attributes, usage=st.none() | usages, description=st.none() | texts, private=st.booleans()),
+    st.integers(0, 2**64 - 1),
+)
+def test_what_is_written_is_read_again(attributes: Attributes, counter: int) -> None:
+    assert from_bytes(to_bytes(attributes, counter)) == (attributes, counter)
+
+
+@pytest.mark.parametrize(
+    "plaintext",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"[]", id="array"),
+        pytest.param(b"\xff", id="not-utf-8"),
+        pytest.param(b'{"description":null,"private":false,"usage":null}', id="member-missing"),
+        pytest.param(b'{"description":null,"extra":1,"private":false,"usage":null,"value":0}', id="member-unknown"),
+        pytest.param(b'{"description":null,"private":false,"usage":null,"value":0} ', id="white-space"),
+        pytest.param(b'{"private":false,"description":null,"usage":null,"value":0}', id="unsorted"),
+        pytest.param(b'{"description":null,"private":false,"usage":["disk","a"],"value":0}', id="unknown-usage"),
+        pytest.param(b'{"description":null,"private":false,"usage":["none","a"],"value":0}', id="usage-none"),
+        pytest.param(b'{"description":null,"private":false,"usage":["tls",""],"value":0}', id="usage-without-id"),
+        pytest.param(b'{"description":null,"private":false,"usage":["tls","a","b"],"value":0}', id="usage-too-long"),
+        pytest.param(b'{"description":3,"private":false,"usage":null,"value":0}', id="description-no-text"),
+        pytest.param(
+            b'{"description":"%b","private":false,"usage":null,"value":0}' % (b"x" * (limits.DESCRIPTION_BYTES + 1)),
+            id="description-too-long",
+        ),
+    ],
+)
+def test_what_is_refused(plaintext: bytes) -> None:
+    with pytest.raises(StoreCorruptError) as raised:
+        from_bytes(plaintext)
+    assert raised.value.__context__ is None, "the parser's error would carry the plaintext"
