@@ -267,11 +267,11 @@ class TestDescriptors:
 
     def test_none_stays_open_in_the_daemon(self, daemon: RunningDaemon, tmp_path: Path) -> None:
         descriptors = [memfd(b"x"), memfd(b"x", 0), regular_file(tmp_path)]
+        files = [os.fstat(descriptor) for descriptor in descriptors]
 
         def held() -> int:
-            files = {os.fstat(descriptor).st_ino for descriptor in descriptors}
             links = Path(f"/proc/{daemon.process.pid}/fd").iterdir()
-            return sum(link.stat().st_ino in files for link in links if link.exists())
+            return sum(os.path.samestat(link.stat(), file) for link in links if link.exists() for file in files)
 
         for descriptor in descriptors:
             with RawClient(daemon.socket) as client:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.tree import ROOT
+from helpers.tree import ROOT, unmeasured_environment
 
 PARTS = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "secretd", "schemas")
 
@@ -69,7 +68,7 @@ def test_the_wheel_brings_both_commands(wheel: Path) -> None:
 
 def test_the_schemas_load_from_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:
     pip("install", "--no-deps", "--no-index", "--target", tmp_path, wheel)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = unmeasured_environment(PYTHONPATH=str(tmp_path))
 
     loaded = subprocess.run(
         [sys.executable, "-P", "-c", LOAD_ALL_SCHEMAS],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.asynchronous import run
+from helpers.tree import unmeasured_environment
 from secretd.errors import ConfigError
 from secretd.store import registry
 from secretd.store.base import Put
@@ -62,7 +63,7 @@ def test_a_wrong_url_says_what_a_right_one_is(url: str, told: str) -> None:
 
 def test_an_engine_is_loaded_when_it_is_used() -> None:
     program = "import sys, secretd.store.registry; sys.exit('sqlite3' in sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = unmeasured_environment(PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
     subprocess.run([sys.executable, "-P", "-c", program], check=True, env=environment)
 
 
