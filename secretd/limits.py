@@ -44,8 +44,8 @@ ALPHABET_CHARACTERS = Limit(95, "characters", source="the printable characters o
 
 DOCUMENT_BYTES = Limit(65_536, "bytes", source="DESIGN: the native door", seen="invalid-xml")
 DOCUMENT_DEPTH = Limit(16, "elements", source="three times what our deepest document has", seen="invalid-xml")
-ELEMENT_ATTRIBUTES = Limit(32, "attributes", source="four times what our widest element has", seen="invalid-xml")
-NAME_BYTES = Limit(64, "bytes", source="twice our longest name", seen="invalid-xml")
+ELEMENT_ATTRIBUTES = Limit(32, "attributes", source="ours; five times what our widest element has", seen="invalid-xml")
+NAME_BYTES = Limit(64, "bytes", source="ours; four times our longest name", seen="invalid-xml")
 UNKNOWN_NAMES_PER_UID = Limit(
     1_000,
     "names",
@@ -72,6 +72,27 @@ REPLY_BYTES_WAITING = Limit(
     source="ours; 8 MiB for each connection whose peer does not read",
     seen="no more is read until the peer has read",
 )
+ANSWER_BYTES = Limit(
+    512, "bytes", source="measured: what an answer of no bytes costs while it waits", seen="counts as waiting bytes"
+)
+DENIED_REPLY_BYTES_WAITING = Limit(
+    65_536, "bytes", source="ours; for a caller who may do nothing", seen="no more is read until the peer has read"
+)
+TURN_MILLISECONDS = Limit(
+    5, "milliseconds", source="ours; of one connection, before others have their turn", seen="waits"
+)
+MESSAGES_PER_TURN = Limit(16, "messages", source="ours; of one connection, before others have their turn", seen="waits")
+READ_BYTES = Limit(65_536, "bytes", source="ours; of one connection at a time", seen="waits")
+SOCKET_PATH_BYTES = Limit(
+    107, "bytes", source="unix(7): sun_path has 108, with the NUL at its end", seen="the daemon does not start"
+)
+LISTEN_BACKLOG = Limit(
+    512, "connections", source="a boot storm of 500 units; net.core.somaxconn may make it less", seen="connect waits"
+)
+ACCEPTS_PER_TURN = Limit(64, "connections", source="ours; before others have their turn", seen="waits")
+ACCEPT_PAUSE_SECONDS = Limit(
+    1, "seconds", source="asyncio's own servers pause so; until descriptors are free again", seen="connect waits"
+)
 DRAIN_SECONDS = Limit(
     10, "seconds", source="a ninth of systemd's TimeoutStopSec", seen="the connection ends unanswered"
 )
@@ -88,7 +109,7 @@ PAGE_BYTES = Limit(
 
 # The store. The stricter engine to come, etcd, decides.
 
-STORE_KEY_BYTES = Limit(256, "bytes", source="ours; the longest key in use has 34", seen="never")
+STORE_KEY_BYTES = Limit(256, "bytes", source="ours; the longest key in use has 33", seen="never")
 STORE_VALUE_BYTES = Limit(
     524_288, "bytes", source="etcd: several fit into a reply of 4 MiB, grpc's default", seen="never"
 )
@@ -107,8 +128,8 @@ GROUP_COMMITS = Limit(
 STORE_LOG_BYTES = Limit(
     16_777_216, "bytes", source="ours; past this SQLite's write-ahead log is brought into the database", seen="never"
 )
-STORE_IDLE_SECONDS = Limit(
-    1, "seconds", source="ours; after so long without a commit the write-ahead log is emptied", seen="never"
+STORE_LOG_SECONDS = Limit(
+    2, "seconds", source="ours; so long after a commit the log is emptied, and what was deleted is gone", seen="never"
 )
 WATCH_BACKLOG = Limit(4_096, "changes", source="ours; a watcher further behind must scan again", seen="a lost event")
 COMMIT_RETRIES = Limit(8, "tries", source="ours; a loser of eight races in a row tells its caller", seen="busy")

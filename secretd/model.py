@@ -158,6 +158,13 @@ class Mode(Enum):
     SESSION = "session"
 
 
+class SlotKind(Enum):
+    """What kind of slot it is: where the key that leads to the root key is kept."""
+
+    LOCAL_FILE = "local-file"
+    CREDENTIAL = "credential"
+
+
 class SealState(Enum):
     """Whether the keyring could be opened."""
 
@@ -172,7 +179,7 @@ class SealStatus:
     state: SealState
     reason: str | None = None
     keyring_version: int | None = None
-    slots: tuple[str, ...] = ()
+    slots: tuple[SlotKind, ...] = ()
 
 
 def check_text(text: str, what: str, most_bytes: int) -> None:

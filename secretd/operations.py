@@ -31,6 +31,7 @@ from secretd.model import (
     SealState,
     SecretDocument,
     SecretValue,
+    SlotKind,
     Usage,
     UsageType,
 )
@@ -84,7 +85,7 @@ class AllocateId(Request[Changed]):
 
 @dataclass(frozen=True, slots=True)
 class SetXml(Request[Changed]):
-    """Replace all attributes of a secret: those not given are dropped. Allocates the id if it is new."""
+    """Replace all attributes of a secret, so that those not given are dropped; allocate the id if it is new."""
 
     secret: _Secret
     document: Annotated[SecretDocument, Help("the attributes; a uuid in it must be the secret's id")]
@@ -93,7 +94,7 @@ class SetXml(Request[Changed]):
 
 @dataclass(frozen=True, slots=True)
 class Define(Request[Changed]):
-    """Define a secret as libvirt does: makes an id if none is given, and may not change the usage."""
+    """Define a secret as libvirt does: make an id if none is given, but never change the usage."""
 
     document: Annotated[SecretDocument, Help("the attributes, and the id if there is one")]
     digest: _Given = None
@@ -116,12 +117,17 @@ class GetXml(Request[GotXml]):
 
 @dataclass(frozen=True, slots=True)
 class SetValue(Request[Changed]):
-    """Set the value of a secret. Allocates the id if it is new."""
+    """Set the value of a secret; allocate the id if it is new."""
 
     secret: _Secret
     value: Annotated[SecretValue, Help("the value, 1 to 65,536 bytes")]
     ephemeral: Annotated[bool, Help("if the id is new: keep the secret in memory only, never on any disk")] = False
+    create: Annotated[bool, Help("whether the id may be new")] = True
     digest: _Given = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, SecretValue):
+            raise TypeError("a value is given as SecretValue(...)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +187,7 @@ class Listed(Reply):
 
 @dataclass(frozen=True, slots=True)
 class List(Request[Listed]):
-    """List the secrets the caller may see, a page at a time."""
+    """List the secrets that you may see."""
 
     limit: Annotated[int, Help("at most so many entries", 1, limits.PAGE_ENTRIES)] = int(limits.PAGE_ENTRIES)
     marker: Annotated[UUID | None, Help("the next marker of the page before")] = None
@@ -234,14 +240,14 @@ class You(Reply):
 
 @dataclass(frozen=True, slots=True)
 class Whoami(Request[You]):
-    """Say whom the daemon takes the caller for, and what it may do."""
+    """Say whom the daemon takes you for, and what you may do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """One way to the root key."""
 
-    kind: Annotated[str, Help("what kind of slot it is")]
+    kind: Annotated[SlotKind, Help("what kind of slot it is")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +268,7 @@ class DaemonStatus(Reply):
 
 @dataclass(frozen=True, slots=True)
 class Status(Request[DaemonStatus]):
-    """Say how the daemon is; the one operation that a sealed daemon answers."""
+    """Say how the daemon is; a sealed daemon answers this alone."""
 
 
 class AuditLevel(Enum):

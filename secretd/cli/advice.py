@@ -6,17 +6,21 @@ class without a row takes that of the nearest class above it.
 
 from __future__ import annotations
 
+from secretd import limits
 from secretd.errors import (
     AccessDeniedError,
     BusyError,
+    ConfigError,
     ConflictError,
     DigestMismatchError,
     InternalError,
     InvalidDocumentError,
     NotFoundError,
     NoValueError,
+    OperationInvalidError,
     PrivateError,
     ReadOnlyError,
+    SealError,
     SecretdError,
     StoreCorruptError,
     StoreFullError,
@@ -24,24 +28,40 @@ from secretd.errors import (
     StoreUnavailableError,
     UnknownOperationError,
     UnreachableError,
+    UntrustedDaemonError,
 )
 
 ADVICE: dict[type[SecretdError], str | None] = {
     NotFoundError: "secretctl secret-list shows the secrets that you may see.",
     NoValueError: "Set one with secretctl secret-set-value or secret-generate-value.",
-    ConflictError: "secretctl secret-lookup finds the secret that has a usage.",
+    ConflictError: (
+        "secretctl secret-lookup finds the secret that has a usage;"
+        " secretctl secret-set-xml changes what a secret is for."
+    ),
     DigestMismatchError: "Read the secret again, with --json, and give the digest that it has now.",
     BusyError: None,  # says it itself
     AccessDeniedError: "secretctl whoami shows whom the daemon takes you for, and what you may do.",
     ReadOnlyError: "Leave out --readonly, or give --connect the socket whose name does not end in -ro.",
     PrivateError: "Only the host's own machinery is given the value of a private secret.",
     UnknownOperationError: "The daemon is older than this secretctl; secretctl status shows its version.",
-    InvalidDocumentError: "docs/secretctl.md shows what a secret's document looks like.",
+    InvalidDocumentError: "secretctl secret-define --help shows what a secret's document looks like.",
+    OperationInvalidError: (
+        "secretctl secret-dumpxml shows how the secret is; to have it otherwise, delete it with"
+        " secretctl secret-undefine, and make it anew."
+    ),
+    SealError: (
+        f"It tries again by itself every {limits.ROOT_KEY_RETRY_SECONDS} seconds;"
+        " secretctl status shows whether that helped."
+    ),
     StoreUnavailableError: "Nothing was changed; try again.",
     StoreOutcomeUnknownError: "Perhaps it was changed: look at the secret before you try again.",
     StoreFullError: "Nothing was changed; make room where the store is, then try again.",
     StoreCorruptError: "Trying again does not help; the daemon's log says which record it is.",
     UnreachableError: "If none runs, secretd --session starts one of your own; --connect asks one elsewhere.",
+    UntrustedDaemonError: (
+        "Perhaps someone collects secrets there: ask your own daemon with --session, or the host's with --system."
+    ),
+    ConfigError: "--connect names a daemon's socket; without it, $XDG_RUNTIME_DIR says where that of a session is.",
     InternalError: "The daemon's log says more under this id.",
 }
 

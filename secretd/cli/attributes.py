@@ -7,36 +7,54 @@ from uuid import UUID
 
 import click
 
+from secretd import limits
 from secretd.cli import inputs, output
 from secretd.cli.invocation import Invocation, command
-from secretd.cli.parameters import digest_option, ephemeral_option, file_argument, secret_argument
-from secretd.model import Digest
+from secretd.cli.parameters import digest_option, field_option, file_argument, on_the_command_line, secret_argument
+from secretd.model import Digest, check_text
 from secretd.operations import AllocateId, Define, Delete, GetXml, SetXml
+
+DOCUMENT = """\b
+FILE holds a document like this one, of which no part is required:
+  <secret ephemeral='no' private='no'>
+    <uuid>6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40</uuid>
+    <description>The root disk of guest one</description>
+    <usage type='volume'>
+      <volume>/var/lib/libvirt/images/one.qcow2</volume>
+    </usage>
+  </secret>
+
+The usages of the other types hold another element: ceph, tls and vtpm a <name>, iscsi a <target>.
+"""
+"""What the help of a command that reads a document says at its end."""
 
 
 @command("secret-allocate", "allocate-id")
-@click.option("--description", metavar="TEXT", help="What the secret is for, to people.")
-@ephemeral_option
+@field_option(AllocateId, "description", metavar="TEXT")
+@field_option(AllocateId, "ephemeral", is_flag=True)
 def secret_allocate(invocation: Invocation, description: str | None, ephemeral: bool) -> None:
     """Print the id that the daemon made."""
+    if description is not None:
+        with on_the_command_line("--description"):
+            check_text(description, "a description", limits.DESCRIPTION_BYTES)
     reply = invocation.call(AllocateId(description=description, ephemeral=ephemeral))
     invocation.show(reply, lambda: f"{reply.secret}\n")
 
 
-@command("secret-define", "define")
+@command("secret-define", "define", epilog=DOCUMENT)
 @file_argument
 @click.option("--validate", is_flag=True, expose_value=False, help="As in virsh; the document is always validated.")
-@digest_option
+@digest_option(Define)
 def secret_define(invocation: Invocation, file: Path, digest: Digest | None) -> None:
     """Define a secret from a file."""
     reply = invocation.call(Define(document=inputs.read_document(file), digest=digest))
     invocation.show(reply, lambda: f"Secret {reply.secret} created\n")
 
 
-@command("secret-set-xml", "set-xml")
+@command("secret-set-xml", "set-xml", epilog=DOCUMENT)
 @secret_argument
 @file_argument
-@digest_option
+@digest_option(SetXml)
 def secret_set_xml(invocation: Invocation, secret: UUID, file: Path, digest: Digest | None) -> None:
     """Replace a secret's attributes from a file."""
     reply = invocation.call(SetXml(secret=secret, document=inputs.read_document(file), digest=digest))
@@ -53,7 +71,7 @@ def secret_dumpxml(invocation: Invocation, secret: UUID) -> None:
 
 @command("secret-undefine", "delete")
 @secret_argument
-@digest_option
+@digest_option(Delete)
 def secret_undefine(invocation: Invocation, secret: UUID, digest: Digest | None) -> None:
     """Delete a secret."""
     reply = invocation.call(Delete(secret=secret, digest=digest))

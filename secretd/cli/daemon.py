@@ -7,14 +7,14 @@ from secretd.cli.invocation import Invocation, command
 from secretd.operations import Status, Whoami
 
 
-@command("whoami", "whoami", help_text="Show whom the daemon takes you for, and what you may do.")
+@command("whoami", "whoami")
 def whoami(invocation: Invocation) -> None:
     """Show the caller as the daemon sees it."""
     reply = invocation.call(Whoami())
     invocation.show(reply, lambda: output.fields_table(reply))
 
 
-@command("status", "status", help_text="Show how the daemon is; a sealed daemon answers this alone.")
+@command("status", "status")
 def status(invocation: Invocation) -> None:
     """Show the state of the daemon."""
     reply = invocation.call(Status())

@@ -9,17 +9,17 @@ import click
 
 from secretd.cli import output
 from secretd.cli.invocation import Invocation, command
-from secretd.cli.parameters import USAGE_TYPES
+from secretd.cli.parameters import USAGE_TYPES, field_option, on_the_command_line
 from secretd.model import Usage
 from secretd.operations import Entry, List, LookupByUsage
 
 
-@command("secret-list", "list", help_text="List the secrets you may see.")
-@click.option("--ephemeral", is_flag=True, help="Those that are kept in memory only.")
-@click.option("--no-ephemeral", is_flag=True, help="Those that are not.")
-@click.option("--private", is_flag=True, help="Those whose value is revealed to no ordinary caller.")
-@click.option("--no-private", is_flag=True, help="Those that are not.")
-@click.option("--usage-type", type=click.Choice(list(USAGE_TYPES)), help="Those with a usage of this type.")
+@command("secret-list", "list")
+@click.option("--ephemeral", is_flag=True, help="Only those that are kept in memory only.")
+@click.option("--no-ephemeral", is_flag=True, help="Only those that are not.")
+@click.option("--private", is_flag=True, help="Only those whose value is revealed to no ordinary caller.")
+@click.option("--no-private", is_flag=True, help="Only those that are not.")
+@field_option(List, "usage_type", type=click.Choice(list(USAGE_TYPES)))
 def secret_list(
     invocation: Invocation,
     *,
@@ -53,10 +53,12 @@ def _all_pages(invocation: Invocation, page: List) -> Iterator[Entry]:
             yield from reply.entries
 
 
-@command("secret-lookup", "lookup-by-usage", help_text="Print the id of the secret that has a usage.")
+@command("secret-lookup", "lookup-by-usage")
 @click.argument("usage_type", metavar="TYPE", type=click.Choice(list(USAGE_TYPES)))
 @click.argument("usage_id", metavar="USAGE-ID")
 def secret_lookup(invocation: Invocation, usage_type: str, usage_id: str) -> None:
     """Find a secret by its usage."""
-    reply = invocation.call(LookupByUsage(usage=Usage(USAGE_TYPES[usage_type], usage_id)))
+    with on_the_command_line("USAGE-ID"):
+        usage = Usage(USAGE_TYPES[usage_type], usage_id)
+    reply = invocation.call(LookupByUsage(usage))
     invocation.show(reply, lambda: f"{reply.secret}\n")

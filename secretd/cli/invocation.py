@@ -69,15 +69,12 @@ class OperationCommand(click.Command):
     operation: str
 
 
-def command(
-    name: str, operation: str, *, help_text: str | None = None, **settings: Any
-) -> Callable[[Callable[..., None]], OperationCommand]:
-    """Make a command of a function whose first argument is the Invocation.
+def command(name: str, operation: str, **settings: Any) -> Callable[[Callable[..., None]], OperationCommand]:
+    """Make a command of a function whose first argument is the Invocation; its help is the operation's.
 
     Args:
         name: what is typed.
         operation: the operation it stands for.
-        help_text: what it does, where the operation's own help does not read well.
         settings: as click.Command takes them.
     """
 
@@ -85,7 +82,7 @@ def command(
         with_json = click.option(
             "--json", is_flag=True, expose_value=False, callback=_choose_json, help="Write JSON, for programs."
         )
-        made = click.command(name, cls=OperationCommand, help=help_text or BY_NAME[operation].help, **settings)(
+        made = click.command(name, cls=OperationCommand, help=BY_NAME[operation].help, **settings)(
             with_json(click.pass_obj(function))
         )
         made.operation = operation

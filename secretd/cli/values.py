@@ -16,7 +16,7 @@ import click
 from secretd import limits
 from secretd.cli import inputs, output
 from secretd.cli.invocation import Invocation, command
-from secretd.cli.parameters import digest_option, ephemeral_option, secret_argument
+from secretd.cli.parameters import digest_option, field_option, secret_argument
 from secretd.model import Digest, SecretValue
 from secretd.operations import GenerateValue, GetValue, SetValue
 
@@ -30,14 +30,16 @@ PRESETS = {
 """The alphabets that have a name."""
 
 
-def _refuse_value(context: click.Context, _parameter: click.Parameter, given: object) -> None:
-    """Refuse a value on the command line, wherever virsh would take one."""
+_SEEN = (
+    "a value is never taken from the command line, where other users can see it; use --file - or --interactive."
+    " The one you gave is in your shell's history now."
+)
+
+
+def _refuse_option(context: click.Context, _parameter: click.Parameter, given: object) -> None:
+    """Refuse the option by which virsh takes a value."""
     if given:
-        raise click.UsageError(
-            "a value is never taken from the command line, where other users can see it; use --file - or"
-            " --interactive. The one you gave is in your shell's history now.",
-            context,
-        )
+        raise click.UsageError(_SEEN, context)
 
 
 @command("secret-set-value", "set-value", context_settings={"allow_extra_args": True})
@@ -50,9 +52,9 @@ def _refuse_value(context: click.Context, _parameter: click.Parameter, given: ob
 )
 @click.option("--plain", is_flag=True, help="The bytes of the file are the value, not base64 of it.")
 @click.option("--interactive", is_flag=True, help="Ask for the value at the terminal; what is typed is not shown.")
-@click.option("--base64", hidden=True, expose_value=False, callback=_refuse_value)
-@ephemeral_option
-@digest_option
+@click.option("--base64", hidden=True, expose_value=False, callback=_refuse_option)
+@field_option(SetValue, "ephemeral", is_flag=True)
+@digest_option(SetValue)
 @click.pass_context
 def secret_set_value(
     context: click.Context,
@@ -66,8 +68,9 @@ def secret_set_value(
     digest: Digest | None,
 ) -> None:
     """Set the value of a secret."""
-    # virsh takes the value as a second argument.
-    _refuse_value(context, context.command.params[0], context.args)
+    # virsh takes the value as a second argument, too.
+    if context.args:
+        raise click.UsageError(_SEEN, context)
     value = _value_given(file, plain, interactive)
     reply = invocation.call(SetValue(secret=secret, value=value, ephemeral=ephemeral, digest=digest))
     invocation.show(reply, lambda: "Secret value set\n")
@@ -97,16 +100,12 @@ def secret_get_value(invocation: Invocation, secret: UUID, plain: bool) -> None:
 
 @command("secret-generate-value", "generate-value")
 @secret_argument
-@click.option(
-    "--length",
-    type=click.IntRange(1, limits.VALUE_BYTES),
-    default=32,
-    show_default=True,
-    help="How many characters, or bytes.",
+@field_option(
+    GenerateValue, "length", metavar="N", type=click.IntRange(1, limits.VALUE_BYTES), default=32, show_default=True
 )
-@click.option("--alphabet", metavar="CHARS", help="The characters to choose from; without any, all bytes are.")
+@field_option(GenerateValue, "alphabet", metavar="CHARS")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="An alphabet by its name.")
-@digest_option
+@digest_option(GenerateValue)
 def secret_generate_value(
     invocation: Invocation,
     secret: UUID,

@@ -41,8 +41,8 @@ def _session_directory() -> Path:
     try:
         runtime = Path(BaseDirectory.get_runtime_dir(strict=True))
     except KeyError:
-        raise ConfigError("XDG_RUNTIME_DIR is not set: set it, or name the socket with -c") from None
+        raise ConfigError("XDG_RUNTIME_DIR is not set, so there is no place for a session's socket") from None
     # The specification: a relative path (and so an empty one) is invalid.
     if not runtime.is_absolute():
-        raise ConfigError("XDG_RUNTIME_DIR is not an absolute path: mend it, or name the socket with -c")
+        raise ConfigError("XDG_RUNTIME_DIR is not an absolute path, so there is no place for a session's socket")
     return runtime / "secretd"

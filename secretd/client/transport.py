@@ -14,14 +14,12 @@ from secretd import limits
 from secretd.client.exchange import Exchange, Outgoing
 from secretd.errors import ConfigError, UnreachableError
 
-_PATH_BYTES = 107  # unix(7): sun_path has 108, with the NUL at its end
 _RECEIVE_BYTES = 65_536
 _DESCRIPTORS = limits.DESCRIPTORS_PER_MESSAGE + 1  # room for one too many, so that too many can be told
 
-_START_ONE = "start one with `secretd --session` (or, as root, `secretd --system`), or name another socket with -c"
 _REASONS: dict[type[OSError], str] = {
-    FileNotFoundError: f"there is no such socket: {_START_ONE}",
-    ConnectionRefusedError: f"nobody listens there any more: {_START_ONE}",
+    FileNotFoundError: "there is no such socket",
+    ConnectionRefusedError: "nobody listens there any more",
     PermissionError: "you may not connect to it",
     BlockingIOError: "too many connections are waiting there already",
 }
@@ -33,13 +31,13 @@ def new_socket(path: Path) -> socket.socket:
     Raises:
         ConfigError: the path is longer than a socket's may be.
     """
-    if len(os.fsencode(path)) > _PATH_BYTES:
-        raise ConfigError(f"a socket's path may have at most {_PATH_BYTES} bytes: {path}")
+    if len(os.fsencode(path)) > limits.SOCKET_PATH_BYTES:
+        raise ConfigError(f"a socket's path may have at most {limits.SOCKET_PATH_BYTES} bytes: {path}")
     return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
 
 
 def unreachable(path: Path, error: OSError) -> UnreachableError:
-    """Say why no daemon could be reached, and what to do about it."""
+    """Say why no daemon could be reached."""
     reason = _REASONS.get(type(error), os.strerror(error.errno or 0))
     return UnreachableError(f"no daemon answers on {path}: {reason}")
 

@@ -61,7 +61,7 @@ class Access:
         """
         if permission is not None:
             self._require(caller, permission, None)
-        elif not self.held(caller):
+        elif not any(self._judge(caller, permission, None) for permission in Permission):
             raise AccessDeniedError("you may do nothing here: no permission was granted to you")
 
     def require(self, caller: Caller, permission: Permission, target: Target) -> None:

@@ -42,7 +42,7 @@ def _try_read(plaintext: bytes) -> tuple[Attributes, int] | None:
     # Raised from here, a StoreCorruptError would carry the parser's error, and that carries the plaintext.
     try:
         return _read(json.loads(plaintext))
-    except (ValueError, TypeError, KeyError, SecretdError):
+    except (ValueError, TypeError, LookupError, SecretdError):
         return None
 
 

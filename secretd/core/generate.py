@@ -26,7 +26,18 @@ def generate_value(length: int, alphabet: str | None) -> SecretValue:
     if alphabet is None:
         return SecretValue(secrets.token_bytes(length))
     characters = _check_alphabet(alphabet)
-    return SecretValue(bytearray(secrets.choice(characters) for _ in range(length)))
+    return SecretValue(_draw(characters, length))
+
+
+def _draw(characters: bytes, length: int) -> bytearray:
+    """Draw characters, each as likely as the others: a random byte stands for one, or is drawn again."""
+    fair = 256 - 256 % len(characters)
+    table = bytes(characters[byte % len(characters)] for byte in range(256))
+    surplus = bytes(range(fair, 256))
+    drawn = bytearray()
+    while len(drawn) < length:
+        drawn += secrets.token_bytes(length - len(drawn)).translate(table, surplus)
+    return drawn
 
 
 def _check_alphabet(alphabet: str) -> bytes:

@@ -4,6 +4,9 @@ A keyring lost is every secret lost, so each seal file stands in two places.  A 
 place before the second; whichever a crash leaves behind, the higher generation is the one that was meant.
 The shared domain's second place is the store; the node's own keyring never goes there, for other nodes may
 read the store.
+
+Only when they are made the order is the other one.  Nothing is sealed yet then, and so a copy outside the store
+proves that the store held one: without it, an empty store in place of a lost one would look like a first start.
 """
 
 from __future__ import annotations
@@ -15,9 +18,9 @@ from pathlib import Path
 from secretd import limits
 from secretd.crypto.envelope import Domain
 from secretd.crypto.sealfile import SealFile
-from secretd.errors import SealError
+from secretd.errors import SealError, SecretdError, StoreCorruptError, StoreError
 from secretd.store.base import Put, RevisionIs, Store
-from secretd.store.durable import read_bounded, write_durably
+from secretd.store.durable import make_directory, read_bounded, write_durably
 
 KEYRING = b"k"
 """The key of the shared domain's seal file in the store."""
@@ -49,8 +52,8 @@ class FilePlace(Place):
         """
         try:
             return read_bounded(self._path, limits.KEYRING_BYTES)
-        except OSError:
-            raise SealError("a copy of the keyring cannot be read") from None
+        except (OSError, StoreCorruptError):
+            raise SealError("the keyring's copies cannot be read: restore the keyring directory") from None
 
     async def write(self, data: bytes) -> None:
         """Replace the file; makes its directory.
@@ -59,7 +62,7 @@ class FilePlace(Place):
             SealError: the file cannot be written.
         """
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self._path.parent)
             write_durably(self._path, data)
         except OSError:
             raise SealError("a copy of the keyring cannot be written: is its directory full or read-only?") from None
@@ -89,34 +92,42 @@ class SealCopies:
     def __init__(self, domain: Domain, places: Sequence[Place]) -> None:
         self._domain = domain
         self._places = places
-        self._found: list[bytes | None] = []
+        self._found: list[bytes | None] = [None] * len(places)
 
     async def read(self) -> list[SealFile]:
         """Give the copies that can be read, the newest first; none of them is proved yet.
 
         Raises:
-            SealError: there are copies, but none of them can be read.
+            SealError, StoreError: there are copies, but none of them can be read.
         """
-        self._found = [await place.read() for place in self._places]
-        files = []
-        damage: SealError | None = None
-        for data in filter(None, self._found):
+        self._found = [None] * len(self._places)
+        files: list[SealFile] = []
+        failures: list[SecretdError] = []
+        for index, place in enumerate(self._places):
             try:
-                files.append(_parse(self._domain, data))
-            except SealError as error:
-                damage = error
-        if not files and damage is not None:
-            raise damage
+                self._found[index] = data = await place.read()
+                if data is not None:
+                    files.append(_parse(self._domain, data))
+            except (SealError, StoreError) as error:
+                failures.append(error)
+        if failures and not files:
+            raise failures[0]
         return sorted(files, key=lambda file: file.generation, reverse=True)
 
-    async def write(self, seal_file: SealFile) -> None:
-        """Bring every copy that is not this one up to it; only for a seal file that was opened or just made.
+    async def write(self, seal_file: SealFile, *, first_time: bool = False) -> None:
+        """Bring every copy that is not this one up to it.
+
+        Args:
+            seal_file: one that was opened or just made.
+            first_time: whether it was just made: then the last place comes first (see the module).
 
         Raises:
             SealError, StoreError: a copy cannot be written.
+            RevisionConflict: somebody else changed the store's copy since it was read.
         """
         data = seal_file.to_bytes()
-        for index, place in enumerate(self._places):
+        places = list(enumerate(self._places))
+        for index, place in reversed(places) if first_time else places:
             if self._found[index] != data:
                 await place.write(data)
                 self._found[index] = data

@@ -6,31 +6,38 @@ for a store that never held anything.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from secretd import limits
 from secretd.core.sealcopies import FilePlace, SealCopies, StorePlace
 from secretd.crypto.envelope import Domain
 from secretd.crypto.keyring import Keyring
 from secretd.crypto.sealfile import SealFile
-from secretd.crypto.slots import SlotKind, SlotLocation, judge_directory, read_slot_key
+from secretd.crypto.slots import SlotLocation, is_missing, judge_directory, read_slot_key
 from secretd.errors import SealError, StoreError
-from secretd.model import SealState, SealStatus
+from secretd.model import SealState, SealStatus, SlotKind
 from secretd.store.base import RevisionConflict, Store
-from secretd.store.durable import create_durably
+from secretd.store.durable import create_durably, make_directory, remove_left_overs
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
 
-class _Opened(NamedTuple):
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
     """The seal file of each domain that is to stand in all its places, and the root key that opens them."""
 
     shared: SealFile
     node: SealFile
-    root_key: bytes
+    root_key: bytes = field(repr=False)
+    made_now: bool = False
 
 
 class Seal:
@@ -61,6 +68,11 @@ class Seal:
         return self._status
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """Where slot keys are looked for: paths, for the log and not for peers."""
+        return tuple(str(location.path) for location in self._slots)
+
+    @property
     def keyrings(self) -> Mapping[Domain, Keyring]:
         """The open keyring of each domain.
 
@@ -87,20 +99,17 @@ class Seal:
                 Domain.SHARED: opened.shared.open_keyring(opened.root_key),
                 Domain.NODE: opened.node.open_keyring(opened.root_key),
             }
-            # Node first: whoever finds the shared one may rely on the other.
-            await self._node.write(opened.node)
-            await self._shared.write(opened.shared)
+            await self._keep(opened)
         except (SealError, StoreError) as error:
             self._status = SealStatus(SealState.SEALED, error.message, slots=self._status.slots)
-        except RevisionConflict:
-            self._status = SealStatus(SealState.SEALED, "another daemon changed the keyring just now")
         else:
             self._keyrings = keyrings
             self._status = SealStatus(
                 SealState.OPEN,
                 keyring_version=keyrings[Domain.SHARED].current,
-                slots=tuple(slot.kind.value for slot in opened.shared.slots),
+                slots=tuple(slot.kind for slot in opened.shared.slots),
             )
+            self._remove_left_overs()
         return self._status
 
     def wipe(self) -> None:
@@ -110,15 +119,41 @@ class Seal:
         self._keyrings = None
         self._status = SealStatus(SealState.SEALED, "the daemon is stopping")
 
+    async def _keep(self, opened: _Opened) -> None:
+        """Bring all copies up to what was opened; what was made just now counts only once it stands everywhere."""
+        try:
+            # Node first: whoever finds the shared one may rely on the other.
+            await self._node.write(opened.node, first_time=opened.made_now)
+            await self._shared.write(opened.shared, first_time=opened.made_now)
+        except RevisionConflict:
+            raise SealError("another daemon changed the keyring just now") from None
+        except (SealError, StoreError) as error:
+            if opened.made_now:
+                raise
+            _log.warning("a copy of the keyring is not up to date", extra={"reason": error.message})
+
     async def _open_files(self) -> _Opened:
         shared_copies, node_copies = await self._shared.read(), await self._node.read()
+        store_is_new = await self._store.revision() == 0
+        if shared_copies and store_is_new:
+            raise SealError(
+                "the keyring belongs to a store that is not there: bring the store back, or to begin anew without its"
+                " secrets, remove the keyring directory"
+            )
         if shared_copies and node_copies:
             shared, root_key = _first(shared_copies, self._open_shared)
             node = _first(node_copies, lambda node: _proved(node, root_key))
             return _Opened(shared, node, root_key)
-        if await self._store.revision() > 0 or shared_copies:
+        if not store_is_new:
             raise SealError("the store has records, but its keyring is gone: restore the keyring directory")
         return self._make(node_copies)
+
+    def _remove_left_overs(self) -> None:
+        """Remove what a first start that was cut short left of a root key beside the key itself."""
+        for location in self._slots:
+            if location.kind is SlotKind.LOCAL_FILE:
+                with contextlib.suppress(OSError):
+                    remove_left_overs(location.path)
 
     def _open_shared(self, seal_file: SealFile) -> tuple[SealFile, bytes]:
         root_key = self._root_key(seal_file)
@@ -135,28 +170,30 @@ class Seal:
                 return seal_file.open_root(location.kind, read_slot_key(location, self._uid))
             except SealError as error:
                 reasons.append(error.message)
-        kinds = ", ".join(sorted(kind.value for kind in enrolled))
-        raise SealError("; ".join(reasons) or f"the keyring opens by {kinds}, which the configuration does not name")
+        if not reasons:
+            kinds = ", ".join(sorted(kind.value for kind in enrolled))
+            reasons.append(f"the keyring opens by {kinds}, which is not configured or was not handed to the daemon")
+        raise SealError("; ".join(reasons))
 
     def _make(self, node_copies: Sequence[SealFile]) -> _Opened:
         """Make what a store that never held anything needs; goes on where a first start was cut short."""
         slot = self._enrol()
         if node_copies:
-            node = node_copies[0]
-            root_key = node.open_root(*slot)
+            node, root_key = _first(node_copies, lambda node: (node, node.open_root(*slot)))
         else:
             root_key = secrets.token_bytes(limits.ROOT_KEY_BYTES)
             node, _ = SealFile.create(Domain.NODE, root_key, [slot])
         shared, _ = SealFile.create(Domain.SHARED, root_key, [slot])
-        return _Opened(shared, node, root_key)
+        _log.info("making keyrings for a new store", extra={"slot": slot[0].value})
+        return _Opened(shared, node, root_key, made_now=True)
 
     def _enrol(self) -> tuple[SlotKind, bytes]:
         """Read the key of the first slot there is; a local file is made if nothing is there."""
         for location in self._slots:
-            if location.kind is SlotKind.LOCAL_FILE and not location.path.exists():
+            if is_missing(location):
+                if location.kind is not SlotKind.LOCAL_FILE:
+                    continue
                 _make_local_file(location, self._uid)
-            elif not location.path.exists():
-                continue
             return location.kind, read_slot_key(location, self._uid)
         raise SealError("there is no root key credential, and the configuration names no other slot")
 
@@ -183,8 +220,9 @@ def _proved(seal_file: SealFile, root_key: bytes) -> SealFile:
 
 def _make_local_file(location: SlotLocation, uid: int) -> None:
     try:
-        location.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(location.directory)
         judge_directory(location, uid)
         create_durably(location.path, secrets.token_bytes(limits.ROOT_KEY_BYTES))
+        _log.warning("made a root key: keep a copy of it", extra={"path": str(location.path)})
     except OSError:
-        raise SealError("the root key file cannot be made: may the daemon write the configuration directory?") from None
+        raise SealError("the root key file cannot be made: may the daemon write its directory?") from None

@@ -30,6 +30,7 @@ from secretd.errors import (
     NoValueError,
     OperationInvalidError,
     PrivateError,
+    StoreOutcomeUnknownError,
 )
 from secretd.model import Attributes, Caller, Digest, Permission, SecretDocument, SecretValue, Usage
 from secretd.store.base import RevisionConflict
@@ -49,7 +50,7 @@ class Secrets:
 
     async def allocate_id(self, caller: Caller, request: ops.AllocateId) -> ops.Changed:
         """Allocate an id for a new secret, with neither usage nor value."""
-        attributes = Attributes(description=request.description, ephemeral=request.ephemeral)
+        attributes = Attributes(description=request.description or None, ephemeral=request.ephemeral)
         return await self._change(caller, uuid4(), None, lambda _: (attributes, None))
 
     async def set_xml(self, caller: Caller, request: ops.SetXml) -> ops.Changed:
@@ -75,7 +76,9 @@ class Secrets:
 
         def decide(before: SecretState | None) -> tuple[Attributes, None]:
             if before is not None and before.attributes.usage != wanted.usage:
-                raise ConflictError("a secret with this uuid is already defined for another use")
+                raise ConflictError(
+                    "this secret is for another use, or for none; set-xml may change that, define may not"
+                )
             return wanted, None
 
         return await self._change(caller, request.document.id or uuid4(), request.digest, decide)
@@ -90,6 +93,8 @@ class Secrets:
 
         def decide(before: SecretState | None) -> tuple[Attributes, SecretValue]:
             if before is None:
+                if not request.create:
+                    raise _no_secret()
                 return Attributes(ephemeral=request.ephemeral), request.value
             if request.ephemeral and not before.attributes.ephemeral:
                 raise OperationInvalidError("the secret exists and is not ephemeral; the value was not set")
@@ -212,29 +217,45 @@ class Secrets:
                 await self._check_usage_free(secret, wanted.usage)
             home = self._home(wanted)
             if before is None or self._home(before.attributes) is home:
+                if home is self._ephemeral:
+                    await self._remove_left_over(secret)
                 return await home.put(before, secret, wanted, value)
-            return await self._move(before, home, wanted, value)
+            if home is self._persistent:
+                return await self._move_to_store(before, wanted, value)
+            return await self._move_to_memory(before, wanted, value)
 
-    async def _move(
-        self, before: SecretState, home: Home, wanted: Attributes, value: SecretValue | None
-    ) -> SecretState:
-        """Take a secret from the store to memory or back.
-
-        It is put into its new home first, so it is never nowhere; ``_find`` asks memory first, so it is never
-        seen twice.
-        """
-        old = self._home(before.attributes)
+    async def _move_to_store(self, before: SecretState, wanted: Attributes, value: SecretValue | None) -> SecretState:
         if value is None and before.has_value:
-            value = await old.read_value(before)
-        state = await home.put(None, before.id, wanted, value)
+            value = await self._ephemeral.read_value(before)
+        # Usually nothing is there: something is, if an earlier move failed and its outcome was unknown.
+        left = await self._persistent.find(before.id)
+        state = await self._persistent.put(left, before.id, wanted, value)
+        await self._ephemeral.remove(before)
+        return state
+
+    async def _move_to_memory(self, before: SecretState, wanted: Attributes, value: SecretValue | None) -> SecretState:
+        """Put a secret into memory, and only then remove its records, so that it is never nowhere.
+
+        Who reads asks memory first. If the removal surely failed, the secret stays in the store alone; if that is
+        not known, memory has the copy that is sure.
+        """
+        if value is None and before.has_value:
+            value = await self._persistent.read_value(before)
+        state = await self._ephemeral.put(None, before.id, wanted, value)
         try:
-            await old.remove(before)
+            await self._persistent.remove(before)
+        except StoreOutcomeUnknownError:
+            raise
         except BaseException:
-            # Perhaps it was removed all the same (an unknown outcome): then the new home has the only copy.
-            if await old.find(before.id) is not None:
-                await home.remove(state)
+            await self._ephemeral.remove(state)
             raise
         return state
+
+    async def _remove_left_over(self, secret: UUID) -> None:
+        """Remove what an earlier move to memory, whose outcome was unknown, left in the store after all."""
+        left = await self._persistent.find(secret)
+        if left is not None:
+            await self._persistent.remove(left)
 
     async def _remove_everywhere(self, secret: UUID) -> None:
         """Remove a secret from both homes: a move of unknown outcome may have left it in two."""

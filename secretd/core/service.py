@@ -19,7 +19,7 @@ from secretd.core.listing import Listing
 from secretd.core.persistent import PersistentSecrets
 from secretd.core.sealing import Seal
 from secretd.core.secrets import Secrets
-from secretd.errors import SecretdError
+from secretd.errors import InternalError, SecretdError
 from secretd.model import Caller, Mode, Permission, SealState
 from secretd.store.base import Store
 
@@ -71,15 +71,18 @@ class Service:
             SecretdError: what the operation's handler raises; AccessDeniedError; SealError while sealed.
         """
         operation = ops.BY_REQUEST[type(request)]
+        outcome = InternalError.code
         try:
             self._access.admit(caller, operation.permission)
             if operation.request is not ops.Status:
                 self._seal.require_open()
             reply = await self._handlers[operation.request](caller, request)
+            outcome = "ok"
         except SecretdError as error:
-            await self._account(operation, caller, error.code)
+            outcome = error.code
             raise
-        await self._account(operation, caller, "ok")
+        finally:
+            await self._account(operation, caller, outcome)
         return cast(ops.ReplyT, reply)
 
     async def _account(self, operation: ops.Operation, caller: Caller, outcome: str) -> None:

@@ -20,8 +20,9 @@ from secretd import limits
 from secretd.crypto import canonical
 from secretd.crypto.box import KEY_BYTES, OVERHEAD_BYTES, Cipher, open_box, seal_box
 from secretd.crypto.keyring import Domain, Keyring
-from secretd.crypto.slots import SlotKind
+from secretd.crypto.slots import noun_of
 from secretd.errors import SealError
+from secretd.model import SlotKind
 
 T = TypeVar("T")
 
@@ -134,13 +135,13 @@ class SealFile:
         """
         slots = [slot for slot in self.slots if slot.kind is kind]
         if not slots:
-            raise SealError(f"the keyring has no slot for {kind.noun}; use one of the kinds it has")
+            raise SealError(f"the keyring has no slot for {noun_of(kind)}; use one of the kinds it has")
         cipher = _cipher(slot_key)
         for slot in slots:
             root_key = open_box(cipher, slot.wrapped, _slot_associated(self.id, slot.id, kind))
             if root_key is not None:
                 return root_key
-        raise SealError(f"{kind.noun} does not open this keyring; put back the one the keyring was made with")
+        raise SealError(f"{noun_of(kind)} does not open this keyring; put back the one the keyring was made with")
 
     def open_keyring(self, root_key: bytes) -> Keyring:
         """Open the keyring.

@@ -17,26 +17,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from secretd import limits
 from secretd.errors import SealError
+from secretd.model import SlotKind
 
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
-
-
-class SlotKind(Enum):
-    """What kind of slot it is: where its key is kept."""
-
-    LOCAL_FILE = "local-file"
-    CREDENTIAL = "credential"
-
-    @property
-    def noun(self) -> str:
-        """What a message calls the slot's key."""
-        return _RULES[self].noun
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +40,7 @@ _RULES: Final = {
         "the root key file",
         "root.key",
         stat.S_IRGRP | stat.S_IROTH,
-        "can be read by group or others; make its mode 0600, and a new root key if someone may have read it",
+        "can be read by group or others; make its mode 0600, and do not replace it: nothing else opens the store",
     ),
     # For a service with User= systemd grants the read by an access control list, whose mask shows as the group's bits.
     SlotKind.CREDENTIAL: _Rule(
@@ -61,12 +49,17 @@ _RULES: Final = {
 }
 
 _FAILURES: Final = {
-    errno.ENOENT: "is missing; put it back, or create the keyring",
-    errno.ENOTDIR: "is missing; put it back, or create the keyring",
+    errno.ENOENT: "is missing; put it back from your copy",
+    errno.ENOTDIR: "is missing; put it back from your copy",
     errno.ELOOP: "is a symbolic link; put the file itself there",
     errno.ENXIO: "is not a regular file",
     errno.EACCES: "may not be read by the daemon; give it to the daemon's user",
 }
+
+
+def noun_of(kind: SlotKind) -> str:
+    """Say what a message calls the key of such a slot."""
+    return _RULES[kind].noun
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +100,17 @@ def read_slot_key(location: SlotLocation, uid: int) -> bytes:
     if len(key) != limits.ROOT_KEY_BYTES:
         raise _refused(rule.noun, f"does not have exactly {limits.ROOT_KEY_BYTES} bytes; restore it from its copy")
     return key
+
+
+def is_missing(location: SlotLocation) -> bool:
+    """Say whether nothing at all stands where the slot's key belongs; if this can't be told, something does."""
+    try:
+        location.path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def judge_directory(location: SlotLocation, uid: int) -> None:

@@ -7,17 +7,21 @@ docs/configuration.md lists the settings; a test compares.
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from secretd import limits
-from secretd.crypto.slots import SlotKind
 from secretd.daemon.paths import Directories, directories
-from secretd.errors import ConfigError
-from secretd.model import Mode
+from secretd.errors import ConfigError, StoreCorruptError
+from secretd.model import Mode, SlotKind
+from secretd.store.durable import open_regular
+from secretd.store.registry import check_url
 
 FILE_NAME = "secretd.toml"
 
@@ -31,6 +35,7 @@ class Config:
 
     Attributes:
         mode: whom it serves.
+        source: the file that was read, or looked for and not there.
         runtime: the directory of its sockets; None if there is none yet.
         store_url: where the sealed records live.
         keyring_directory: where the second copies of keyring and slots live.
@@ -40,6 +45,7 @@ class Config:
     """
 
     mode: Mode
+    source: Path
     runtime: Path | None
     store_url: str
     keyring_directory: Path
@@ -59,23 +65,31 @@ def load(mode: Mode, path: Path | None = None) -> Config:
         ConfigError: the file cannot be read, or says what it may not; names the place.
     """
     places = directories(mode)
-    defaults = _defaults(mode, places)
-    text = _read(path or places.config / FILE_NAME, required=path is not None)
-    settings = _parse(text)
+    file = path or places.config / FILE_NAME
+    defaults = _defaults(mode, file, places)
+    text = _read(file, required=path is not None)
+    try:
+        return replace(defaults, **_changes(_parse(text)))
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error.message}") from None
+
+
+def _changes(settings: dict[str, Any]) -> dict[str, Any]:
     changes = {}
     for section, members in settings.items():
         known = _section(section, members)
         for key, value in members.items():
             name, check = _setting(section, known, key)
             changes[name] = check(f"{section}.{key}", value)
-    return replace(defaults, **changes)
+    return changes
 
 
-def _defaults(mode: Mode, places: Directories) -> Config:
+def _defaults(mode: Mode, source: Path, places: Directories) -> Config:
     return Config(
         mode=mode,
+        source=source,
         runtime=places.runtime,
-        store_url=f"sqlite://{places.data / 'store'}",
+        store_url=f"sqlite://{quote(str(places.data / 'store'))}",
         keyring_directory=places.data / "keyring",
         root_key_directory=places.config,
     )
@@ -83,7 +97,8 @@ def _defaults(mode: Mode, places: Directories) -> Config:
 
 def _read(path: Path, *, required: bool) -> str:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            _check_owner(path, os.fstat(file.fileno()))
             data = file.read(limits.CONFIG_BYTES + 1)
         if len(data) > limits.CONFIG_BYTES:
             raise ConfigError(f"{path} has more than {limits.CONFIG_BYTES} bytes")
@@ -94,15 +109,25 @@ def _read(path: Path, *, required: bool) -> str:
         return ""
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except StoreCorruptError:
+        raise ConfigError(f"{path} cannot be read: it is no regular file") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8") from None
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    # Whoever writes the configuration says where the keys are.
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigError(f"{path} can be written by others: run chmod go-w, and make it root's or yours")
 
 
 def _parse(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the configuration is not TOML: {error}") from None
+        raise ConfigError(f"this is not TOML: {error}") from None
+    except (ValueError, RecursionError):
+        raise ConfigError("this is not TOML: a number is too long, or it is nested too deeply") from None
 
 
 def _section(section: str, members: object) -> _Section:
@@ -127,14 +152,23 @@ def _text(name: str, value: object) -> str:
 
 def _absolute_path(name: str, value: object) -> Path:
     path = Path(_text(name, value))
-    if not path.is_absolute():
+    if not path.is_absolute() or "\0" in str(path):
         raise ConfigError(f"{name} is an absolute path")
     return path
 
 
+def _store_url(name: str, value: object) -> str:
+    url = _text(name, value)
+    try:
+        check_url(url)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error.message}") from None
+    return url
+
+
 def _slots(name: str, value: object) -> tuple[SlotKind, ...]:
     known = {kind.value: kind for kind in SlotKind}
-    if not isinstance(value, list) or not value or not all(kind in known for kind in value):
+    if not isinstance(value, list) or not value or not all(isinstance(kind, str) and kind in known for kind in value):
         raise ConfigError(f"{name} is a list of one or more of {', '.join(known)}")
     return tuple(known[kind] for kind in value)
 
@@ -152,7 +186,7 @@ _SETTINGS: dict[str, _Section] = {
         "log-level": ("log_level", _log_level),
     },
     "store": {
-        "url": ("store_url", _text),
+        "url": ("store_url", _store_url),
     },
     "seal": {
         "slots": ("slots", _slots),

@@ -19,12 +19,9 @@ from secretd.daemon.descriptors import close_foreign
 from secretd.doors.session import Answer, Nothing, Session, Taken
 from secretd.doors.stepping import Done, Waiting
 
-_READ_BYTES = 65_536
 _DESCRIPTOR_BYTES = array("i").itemsize
 _ANCILLARY = socket.CMSG_SPACE((limits.DESCRIPTORS_PER_MESSAGE + 1) * _DESCRIPTOR_BYTES)
 """Room for one descriptor too many, so that a surplus is seen; the kernel closes what does not fit."""
-
-_MESSAGES_PER_TURN = 16
 
 
 class _Outgoing:
@@ -33,9 +30,13 @@ class _Outgoing:
     def __init__(self, answer: Answer) -> None:
         self.rest = memoryview(answer.data)
         self.descriptor = answer.descriptor
+        # What keeping it costs beside its bytes: the objects around it, and the memory behind a descriptor.
+        self.cost = len(answer.data) + limits.ANSWER_BYTES
+        if answer.descriptor is not None:
+            self.cost += limits.VALUE_BYTES
 
-    def send_some(self, connection: socket.socket) -> int:
-        """Send what the socket takes now; gives the number of bytes.
+    def send_some(self, connection: socket.socket) -> None:
+        """Send what the socket takes now.
 
         A descriptor goes out with the first bytes of its own answer and with no other's (docs/protocol.md).
         """
@@ -43,7 +44,6 @@ class _Outgoing:
         sent = connection.sendmsg([self.rest], ancillary)
         self.close()
         self.rest = self.rest[sent:]
-        return sent
 
     def close(self) -> None:
         """Close the descriptor if it is still here."""
@@ -79,7 +79,7 @@ class Connection:
         self._turn_waits = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._outgoing: deque[_Outgoing] = deque()
-        self._outgoing_bytes = 0
+        self._outgoing_cost = 0
         self._writing = False
         self._watch_reads()
 
@@ -106,7 +106,8 @@ class Connection:
 
     @property
     def _congested(self) -> bool:
-        return len(self._tasks) >= limits.REQUESTS_IN_FLIGHT or self._outgoing_bytes >= limits.REPLY_BYTES_WAITING
+        most = limits.REPLY_BYTES_WAITING if self._session.admitted else limits.DENIED_REPLY_BYTES_WAITING
+        return len(self._tasks) >= limits.REQUESTS_IN_FLIGHT or self._outgoing_cost >= most
 
     def _watch_reads(self) -> None:
         held_up = self._draining or self._congested or self._turn_waits
@@ -120,8 +121,8 @@ class Connection:
     def _readable(self) -> None:
         try:
             # What there is no room for the kernel drops itself, without ever asking who serves the file.
-            room = _ANCILLARY if self._session.takes_descriptors else 0
-            data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+            room = _ANCILLARY if self._session.admitted else 0
+            data, ancillary, _, _ = self._socket.recvmsg(limits.READ_BYTES, room, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
@@ -136,15 +137,22 @@ class Connection:
     def _take_turn(self) -> None:
         """Answer a few messages, and leave the rest for the next turn."""
         self._turn_waits = False
-        for _ in range(_MESSAGES_PER_TURN):
+        ends = self._loop.time() + limits.TURN_MILLISECONDS / 1_000
+        for _ in range(limits.MESSAGES_PER_TURN):
             if self._congested or self._state is not _State.OPEN or not self._answer_next():
                 break
+            if self._loop.time() > ends:
+                self._wait_for_next_turn()
+                break
         else:
-            self._turn_waits = True
-            self._loop.call_soon(self._take_turn)
+            self._wait_for_next_turn()
         if self._state is not _State.CLOSED:
             self._watch_reads()
             self._flush()
+
+    def _wait_for_next_turn(self) -> None:
+        self._turn_waits = True
+        self._loop.call_soon(self._take_turn)
 
     def _answer_next(self) -> bool:
         """Answer one message; say whether there may be another."""
@@ -181,14 +189,14 @@ class Connection:
             outgoing.close()
             return
         self._outgoing.append(outgoing)
-        self._outgoing_bytes += len(outgoing.rest)
+        self._outgoing_cost += outgoing.cost
 
     def _flush(self) -> None:
         try:
             while self._outgoing:
-                self._outgoing_bytes -= self._outgoing[0].send_some(self._socket)
+                self._outgoing[0].send_some(self._socket)
                 if not self._outgoing[0].rest:
-                    self._outgoing.popleft()
+                    self._outgoing_cost -= self._outgoing.popleft().cost
         except BlockingIOError:
             pass
         except OSError:

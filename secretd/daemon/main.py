@@ -15,22 +15,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from secretd import __version__
 from secretd.core.access import Access, owner_only
 from secretd.core.sealing import Seal
 from secretd.core.service import Service
-from secretd.crypto.slots import SlotKind, SlotLocation
+from secretd.crypto.slots import SlotLocation
 from secretd.daemon import config, logs
 from secretd.daemon.config import Config
 from secretd.daemon.paths import require_runtime
 from secretd.daemon.server import Server
-from secretd.daemon.sockets import NATIVE_SOCKETS, RuntimeDirectory
+from secretd.daemon.sockets import NATIVE_SOCKETS, RuntimeDirectory, check_socket_paths
+from secretd.doors.border import unforeseen
 from secretd.doors.native import NativeSession
-from secretd.errors import ConfigError, ExitStatus, SecretdError
-from secretd.model import Mode
+from secretd.errors import ConfigError, ExitStatus, SecretdError, StoreError
+from secretd.model import Mode, SlotKind
 from secretd.store.base import Store
 from secretd.store.registry import open_store
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 _log = logging.getLogger(__name__)
 
@@ -38,16 +42,20 @@ _log = logging.getLogger(__name__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run secretd; gives the exit status."""
     options = _parser().parse_args(arguments)
+    logs.set_up(logging.INFO)
     try:
         settings = _settings(options)
         if options.check_config:
-            sys.stdout.write("the configuration is valid\n")
+            sys.stdout.write(f"{settings.source}: the configuration is valid\n")
             return ExitStatus.OK
         logs.set_up(settings.log_level)
         asyncio.run(_run(settings))
     except SecretdError as error:
         sys.stderr.write(f"secretd: {error.message}\n")
         return error.exit_status
+    except Exception as error:  # noqa: BLE001  # the process border
+        sys.stderr.write(f"secretd: {unforeseen(error).message}\n")
+        return ExitStatus.FAILED
     return ExitStatus.OK
 
 
@@ -70,18 +78,29 @@ def _settings(options: argparse.Namespace) -> Config:
     settings = config.load(mode, options.config)
     if options.runtime_dir is not None:
         settings = replace(settings, runtime=options.runtime_dir.absolute())
+    if settings.runtime is not None:
+        check_socket_paths(settings.runtime)
     return settings
 
 
 async def _run(settings: Config) -> None:
     """Serve until a signal ends it."""
+    asyncio.get_running_loop().set_exception_handler(_report)
     stopping = _stop_signals()
     with RuntimeDirectory(require_runtime(settings.runtime), settings.mode) as runtime:
-        store = await open_store(settings.store_url)
+        store = await _open_store(settings.store_url)
         try:
             await _serve(settings, runtime, store, stopping)
         finally:
             await store.close()
+            _ignore_signals()
+
+
+async def _open_store(url: str) -> Store:
+    try:
+        return await open_store(url)
+    except StoreError as error:
+        raise type(error)(f"{error.message} (store.url is {url})") from None
 
 
 async def _serve(settings: Config, runtime: RuntimeDirectory, store: Store, stopping: asyncio.Event) -> None:
@@ -116,8 +135,24 @@ def _slot_locations(settings: Config) -> tuple[SlotLocation, ...]:
     return tuple(SlotLocation(kind, directories[kind]) for kind in settings.slots if kind in directories)
 
 
+def _report(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Put what ended a callback or a task into the log, without its text, which asyncio would print."""
+    error = context.get("exception")
+    if isinstance(error, BaseException):
+        unforeseen(error)
+    else:
+        _log.error("event loop", extra={"said": context.get("message")})
+
+
 def _stop_signals() -> asyncio.Event:
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     return stopping
+
+
+def _ignore_signals() -> None:
+    # The loop is about to give them back their defaults, and a second SIGTERM would then end us half way.
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)

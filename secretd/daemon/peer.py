@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import os
 import socket
 import struct
 from array import array
@@ -10,6 +12,8 @@ from array import array
 from secretd.model import Caller
 
 _UCRED = struct.Struct("iII")
+_libc = ctypes.CDLL(None, use_errno=True)
+_FIRST_TRY_BYTES = 256
 _SO_PEERGROUPS = 59
 """Source: Linux, include/uapi/asm-generic/socket.h; Python has no name for it."""
 
@@ -26,14 +30,14 @@ def caller_of(connection: socket.socket, *, read_only: bool) -> Caller:
 
 
 def _groups_of(connection: socket.socket) -> tuple[int, ...]:
-    size = 256
+    # Not socket.getsockopt: it refuses a buffer of more than 1,024 bytes, and a user may have 65,536 groups.
+    size = ctypes.c_uint(_FIRST_TRY_BYTES)
     while True:
-        try:
-            groups = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, size)
-        except OSError as error:
-            if error.errno != errno.ERANGE:
-                raise
-            # There are more groups than fit; NGROUPS_MAX (65,536) ends the doubling.
-            size *= 2
-            continue
-        return tuple(array("I", groups))
+        groups = ctypes.create_string_buffer(size.value)
+        failed = _libc.getsockopt(connection.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, groups, ctypes.byref(size))
+        if not failed:
+            return tuple(array("I", groups.raw[: size.value]))
+        # With ERANGE the kernel has said how many bytes it needs.
+        number = ctypes.get_errno()
+        if number != errno.ERANGE:
+            raise OSError(number, os.strerror(number))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from dataclasses import dataclass
 
 from secretd import limits
 from secretd.core.sealing import Seal
@@ -20,7 +21,12 @@ from secretd.model import SealState
 
 _log = logging.getLogger(__name__)
 
-_ACCEPTS_PER_TURN = 64
+
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    listener: socket.socket
+    kind: SocketKind
+    door: OpenSession
 
 
 class Server:
@@ -28,23 +34,28 @@ class Server:
 
     def __init__(self, seal: Seal) -> None:
         self._seal = seal
-        self._listeners: list[socket.socket] = []
+        self._listening: list[_Listening] = []
+        self._pause: asyncio.TimerHandle | None = None
         self._connections: set[Connection] = set()
         self._one_closed = asyncio.Event()
 
     def listen(self, listener: socket.socket, kind: SocketKind, door: OpenSession) -> None:
         """Serve the connections of a listening socket, which is owned from here on, by a door."""
-        self._listeners.append(listener)
-        asyncio.get_running_loop().add_reader(listener, self._accept, listener, kind, door)
+        listening = _Listening(listener, kind, door)
+        self._listening.append(listening)
+        self._watch(listening)
 
     async def unseal(self) -> None:
         """Try once to unseal; says in the log what came of it, unless it is what it said before."""
         before = self._seal.status
         status = await self._seal.open()
         if status.state is SealState.OPEN:
-            _log.info("unsealed", extra={"slots": status.slots, "keyring_version": status.keyring_version})
+            _log.info(
+                "unsealed",
+                extra={"slots": [kind.value for kind in status.slots], "keyring_version": status.keyring_version},
+            )
         elif status.reason != before.reason:
-            _log.error("sealed", extra={"reason": status.reason})
+            _log.error("sealed", extra={"reason": status.reason, "looked_for": self._seal.places})
 
     async def keep_unsealing(self) -> None:
         """Try again until the daemon is unsealed."""
@@ -54,10 +65,10 @@ class Server:
 
     async def drain(self) -> None:
         """Accept and read no more; answer what was taken; close everything."""
-        loop = asyncio.get_running_loop()
-        for listener in self._listeners:
-            loop.remove_reader(listener)
-            listener.close()
+        self._stop_watching()
+        for listening in self._listening:
+            listening.listener.close()
+        self._listening.clear()
         for connection in tuple(self._connections):
             connection.drain()
         try:
@@ -70,27 +81,45 @@ class Server:
             for connection in tuple(self._connections):
                 connection.abort()
 
-    def _accept(self, listener: socket.socket, kind: SocketKind, door: OpenSession) -> None:
-        for _ in range(_ACCEPTS_PER_TURN):
+    def _watch(self, listening: _Listening) -> None:
+        asyncio.get_running_loop().add_reader(listening.listener, self._accept, listening)
+
+    def _stop_watching(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+        for listening in self._listening:
+            asyncio.get_running_loop().remove_reader(listening.listener)
+
+    def _accept(self, listening: _Listening) -> None:
+        for _ in range(limits.ACCEPTS_PER_TURN):
             try:
-                connection, _ = listener.accept()
+                connection, _ = listening.listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                # No descriptor or memory is left; the connection stays in the queue for a better moment.
-                _log.error("cannot accept", extra={"reason": error.strerror})
+                self._pause_accepting(error)
                 return
-            self._serve(connection, kind, door)
+            self._serve(connection, listening)
 
-    def _serve(self, connection: socket.socket, kind: SocketKind, door: OpenSession) -> None:
+    def _pause_accepting(self, error: OSError) -> None:
+        """Let connections wait in the kernel's queue until descriptors or memory are free again."""
+        _log.error("cannot accept", extra={"reason": error.strerror})
+        self._stop_watching()
+        self._pause = asyncio.get_running_loop().call_later(limits.ACCEPT_PAUSE_SECONDS, self._go_on_accepting)
+
+    def _go_on_accepting(self) -> None:
+        for listening in self._listening:
+            self._watch(listening)
+
+    def _serve(self, connection: socket.socket, listening: _Listening) -> None:
         connection.setblocking(False)
         try:
-            caller = caller_of(connection, read_only=kind.read_only)
-        except OSError:
-            # Who cannot be named is not served.
+            caller = caller_of(connection, read_only=listening.kind.read_only)
+        except OSError as error:
+            _log.error("cannot name the caller, who is not served", extra={"reason": error.strerror})
             connection.close()
             return
-        self._connections.add(Connection(connection, door(caller), self._forget))
+        self._connections.add(Connection(connection, listening.door(caller), self._forget))
 
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)

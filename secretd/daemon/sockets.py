@@ -7,7 +7,6 @@ that two starting daemons cannot both hold.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import stat
@@ -16,14 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from secretd import limits
 from secretd.errors import ConfigError
 from secretd.model import Mode
-
-_PATH_BYTES = 107
-"""Source: unix(7), sun_path has 108 bytes with its end."""
-
-_BACKLOG = 512
-"""Enough for a boot storm of 500 units; net.core.somaxconn may make it less."""
+from secretd.store.directory import HeldDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +35,23 @@ _DIRECTORY_MODES = {Mode.SYSTEM: 0o755, Mode.SESSION: 0o700}
 _SOCKET_MODES = {Mode.SYSTEM: 0o666, Mode.SESSION: 0o600}
 
 
+def check_socket_paths(directory: Path) -> None:
+    """Refuse a directory whose sockets nobody could connect to.
+
+    Raises:
+        ConfigError: a socket's path would be too long.
+    """
+    for kind in NATIVE_SOCKETS:
+        path = directory / kind.name
+        if len(os.fsencode(path)) > limits.SOCKET_PATH_BYTES:
+            raise ConfigError(f"the path of a socket has at most {limits.SOCKET_PATH_BYTES} bytes: {path} has more")
+
+
 class RuntimeDirectory:
     """The directory of the sockets, held by one daemon at a time."""
 
     def __init__(self, path: Path, mode: Mode) -> None:
-        """Make the directory if it is missing, and lock it.
+        """Make the directory if it is missing, and hold it.
 
         Raises:
             ConfigError: it is another user's, others may write it, or another daemon holds it.
@@ -52,18 +59,15 @@ class RuntimeDirectory:
         self._path = path
         self._mode = mode
         self._made: list[Path] = []
-        _make_directory(path, _DIRECTORY_MODES[mode])
-        self._lock = _lock(path / "secretd.lock")
+        self._held = HeldDirectory.hold(path, lock="secretd.lock", mode=_DIRECTORY_MODES[mode])
 
     def listen(self, kind: SocketKind) -> socket.socket:
         """Make one listening socket, not blocking.
 
         Raises:
-            ConfigError: its path is too long, or something else lives there.
+            ConfigError: something else lives at its path.
         """
         path = self._path / kind.name
-        if len(os.fsencode(path)) > _PATH_BYTES:
-            raise ConfigError(f"the path of a socket has at most {_PATH_BYTES} bytes: {path} has more")
         _remove_stale(path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         old_umask = os.umask(0o777 & ~_SOCKET_MODES[self._mode])
@@ -75,7 +79,7 @@ class RuntimeDirectory:
         finally:
             os.umask(old_umask)
         self._made.append(path)
-        listener.listen(_BACKLOG)
+        listener.listen(limits.LISTEN_BACKLOG)
         return listener
 
     def close(self) -> None:
@@ -83,7 +87,7 @@ class RuntimeDirectory:
         for path in self._made:
             path.unlink(missing_ok=True)
         self._made.clear()
-        os.close(self._lock)
+        self._held.close()
 
     def __enter__(self) -> Self:
         return self
@@ -92,30 +96,6 @@ class RuntimeDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _make_directory(path: Path, mode: int) -> None:
-    try:
-        path.mkdir(mode=mode, exist_ok=True)
-    except FileNotFoundError:
-        raise ConfigError(f"{path.parent} does not exist: make it, or name another directory") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be made: {error.strerror}") from None
-    status = path.stat()
-    if status.st_uid != os.geteuid():
-        raise ConfigError(f"{path} belongs to another user")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigError(f"{path} can be written by others: make its mode {mode:o}")
-
-
-def _lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ConfigError(f"another secretd is running in {path.parent}") from None
-    return descriptor
 
 
 def _remove_stale(path: Path) -> None:

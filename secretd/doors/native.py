@@ -33,8 +33,8 @@ class NativeSession(Session):
         self._broken = False
 
     @property
-    def takes_descriptors(self) -> bool:
-        """Whether the caller may do anything here, so that a descriptor of his can be of use."""
+    def admitted(self) -> bool:
+        """Whether the caller may do anything here."""
         try:
             self._service.admit(self._caller)
         except AccessDeniedError:

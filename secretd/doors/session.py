@@ -51,8 +51,8 @@ class Session(ABC):
 
     @property
     @abstractmethod
-    def takes_descriptors(self) -> bool:
-        """Whether descriptors may come in; those of whom nothing is granted to are not worth receiving."""
+    def admitted(self) -> bool:
+        """Whether the caller may do anything here: else no descriptor of his is taken, and little is kept for him."""
 
     @abstractmethod
     def receive(self, data: bytes, descriptors: Sequence[int]) -> tuple[int, ...]:

@@ -128,6 +128,15 @@ class Store(ABC):
 
     @classmethod
     @abstractmethod
+    def check_location(cls, location: str) -> None:
+        """Refuse a location that no store of this kind can have; looks at nothing but the text.
+
+        Raises:
+            ConfigError: says what a location looks like.
+        """
+
+    @classmethod
+    @abstractmethod
     async def open(cls, location: str) -> Self:
         """Open the store at ``location``: what follows ``scheme://`` in its URL.
 

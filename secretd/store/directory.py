@@ -1,8 +1,8 @@
-"""The directory that a local store lives in: ours alone, and held by one process at a time.
+"""A directory that is ours alone, and held by one process at a time: a local store's, or that of the sockets.
 
-It is made with mode 0700 if it is missing.  One that others may write to is refused, as whoever can put a file
-there can put another store there.  The lock is the kernel's (flock): it ends with the process however that ends,
-so a lock file that is left behind locks nobody out.
+It is made if it is missing.  One that others may write to is refused, as whoever can put a file there can put
+another store, or another socket, there.  The lock is the kernel's (flock): it ends with the process however that
+ends, so a lock file that is left behind locks nobody out.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ import stat
 from pathlib import Path
 from typing import Self
 
-from secretd.errors import ConfigError, StoreUnavailableError
-from secretd.store.durable import sync_directory
-
-_LOCK = "lock"
+from secretd.errors import ConfigError
+from secretd.store.durable import make_directory
 
 
 class HeldDirectory:
@@ -28,40 +26,37 @@ class HeldDirectory:
         self._lock = lock
 
     @classmethod
-    def hold(cls, path: Path) -> Self:
+    def hold(cls, path: Path, *, lock: str = "lock", mode: int = 0o700) -> Self:
         """Take the directory, and make it if it is missing.
 
+        Args:
+            path: the directory.
+            lock: the name of the file in it that says who holds it.
+            mode: what it is made with; its missing parents are made with 0700.
+
         Raises:
-            ConfigError: another process holds it, or it is no place for a store.
-            StoreUnavailableError: it cannot be made or locked.
+            ConfigError: another process holds it, others may write it, or it cannot be made or locked.
         """
         try:
-            _make(path)
+            make_directory(path, mode)
             _check(path)
-            return cls(path, _locked(path / _LOCK))
-        except OSError:
-            raise StoreUnavailableError("the store's directory cannot be made or opened") from None
+            return cls(path, _locked(path / lock))
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be made or used: {error.strerror}") from None
 
     def close(self) -> None:
         """Let another process have it."""
         os.close(self._lock)
 
 
-def _make(path: Path) -> None:
-    missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700)
-        sync_directory(folder.parent)
-
-
 def _check(path: Path) -> None:
     status = path.stat()
     if not stat.S_ISDIR(status.st_mode):
-        raise ConfigError(f"the store's place is not a directory: {path}")
+        raise ConfigError(f"{path} is not a directory")
     if status.st_uid != os.geteuid():
-        raise ConfigError(f"the store's directory belongs to another user: {path}")
+        raise ConfigError(f"{path} belongs to another user")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigError(f"others may write to the store's directory; run: chmod go-w {path}")
+        raise ConfigError(f"{path} can be written by others; run: chmod go-w {path}")
 
 
 def _locked(path: Path) -> int:
@@ -71,6 +66,6 @@ def _locked(path: Path) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"another daemon uses this store: {path.parent}") from None
+            raise ConfigError(f"another secretd is running in {path.parent}") from None
         undo.pop_all()
         return descriptor

@@ -1,4 +1,4 @@
-"""Small files that survive a power cut: written whole or not at all, mode 0600.
+"""Small files, and directories, that survive a power cut: written whole or not at all, mode 0600.
 
 A crash between any two steps leaves the old file or the new one under the name, never a mixture, and perhaps a
 temporary file beside it, which the next write to that name removes.  One writer at a time: of two that write the
@@ -15,6 +15,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from secretd.errors import StoreCorruptError
@@ -48,20 +49,40 @@ def read_bounded(path: Path, most_bytes: int) -> bytes | None:
         StoreCorruptError: it has more than ``most_bytes`` bytes, or is not a regular file.
     """
     try:
-        # O_NONBLOCK: the open of a FIFO would wait for its writer, for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open_regular(path) as file:
+            data = file.read(most_bytes + 1)
     except FileNotFoundError:
         return None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StoreCorruptError("what should be a file is not a regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(most_bytes + 1)
-    finally:
-        os.close(descriptor)
     if len(data) > most_bytes:
         raise StoreCorruptError(f"a file has more than the {most_bytes} bytes that it may have")
     return data
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to be read; what is no regular file can hold nobody up.
+
+    Raises:
+        StoreCorruptError: it is not a regular file.
+    """
+    # O_NONBLOCK: the open of a FIFO would wait for its writer, for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StoreCorruptError("what should be a file is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def make_directory(path: Path, mode: int = 0o700) -> None:
+    """Make the directory, whatever the umask, if it is missing; its missing parents get mode 0700.
+
+    On return what was made is on disk, also as a name in the directory above.
+    """
+    missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700)
+        if folder == path:
+            folder.chmod(mode)
+        sync_directory(folder.parent)
 
 
 def sync_directory(directory: Path) -> None:
@@ -76,7 +97,7 @@ def sync_directory(directory: Path) -> None:
 @contextmanager
 def _temporary(path: Path, data: bytes) -> Iterator[Path]:
     """Write ``data`` to a new file beside ``path``, on disk, which is gone from its name afterwards."""
-    _clean(path)
+    remove_left_overs(path)
     # The name is random so that a second writer never writes into the file that the first is about to rename.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -90,7 +111,8 @@ def _temporary(path: Path, data: bytes) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _clean(path: Path) -> None:
+def remove_left_overs(path: Path) -> None:
+    """Remove what writes to this name left beside it when they were cut short."""
     left_over = re.compile(re.escape(f".{path.name}.") + "[0-9a-f]{16}" + re.escape(_SUFFIX))
     for entry in list(path.parent.iterdir()):
         if left_over.fullmatch(entry.name):

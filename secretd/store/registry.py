@@ -26,13 +26,28 @@ async def open_store(url: str) -> Store:
         StoreUnavailableError: the store cannot be reached, or a newer secretd wrote it.
         StoreCorruptError: what is there is no store.
     """
+    engine, location = _split(url)
+    return await engine.open(location)
+
+
+def check_url(url: str) -> None:
+    """Refuse a URL that can name no store, without looking for one.
+
+    Raises:
+        ConfigError: the URL is malformed or of an unknown scheme.
+    """
+    engine, location = _split(url)
+    engine.check_location(location)
+
+
+def _split(url: str) -> tuple[type[Store], str]:
     match = _URL.fullmatch(url)
     if match is None:
         raise ConfigError("a store is named by a URL, for example sqlite:///var/lib/secretd/store")
     scheme, location = match.groups()
     if scheme not in _ENGINES:
         raise ConfigError(f"there is no store of the kind {scheme!r}; known are: {', '.join(sorted(_ENGINES))}")
-    return await _engine(_ENGINES[scheme]).open(location)
+    return _engine(_ENGINES[scheme]), location
 
 
 def _engine(import_path: str) -> type[Store]:

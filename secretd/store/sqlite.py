@@ -49,9 +49,14 @@ class SqliteStore(Store):
         self._loop = asyncio.get_running_loop()
         self._changes = ChangeLog(reader.revision())
         self._waiting: deque[_Waiting] = deque()
-        self._idle: asyncio.TimerHandle | None = None
+        self._log_timer: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
         self._quiet.set()
+
+    @classmethod
+    def check_location(cls, location: str) -> None:
+        """Refuse what is no absolute path, percent-encoded where it must be."""
+        _path(location)
 
     @classmethod
     async def open(cls, location: str) -> Self:
@@ -101,8 +106,8 @@ class SqliteStore(Store):
 
     async def _close(self) -> None:
         await self._quiet.wait()
-        if self._idle is not None:
-            self._idle.cancel()
+        if self._log_timer is not None:
+            self._log_timer.cancel()
         self._changes.close()
         self._reader.close()
         closed = self._loop.run_in_executor(self._thread, self._database.close)
@@ -110,8 +115,6 @@ class SqliteStore(Store):
         await asyncio.shield(closed)
 
     def _start_group(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
         size = min(len(self._waiting), limits.GROUP_COMMITS)
         group = [self._waiting.popleft() for _ in range(size)]
         work = self._loop.run_in_executor(self._thread, self._database.apply, [waiting.commit for waiting in group])
@@ -127,13 +130,16 @@ class SqliteStore(Store):
                 _fail(waiting.revision, error)
         if self._database.log_is_long():
             self._thread.submit(self._database.checkpoint)
+        if self._log_timer is None:
+            self._log_timer = self._loop.call_later(limits.STORE_LOG_SECONDS, self._empty_log)
         if self._waiting:
             self._start_group()
         else:
-            self._idle = self._loop.call_later(
-                limits.STORE_IDLE_SECONDS, self._thread.submit, self._database.checkpoint
-            )
             self._quiet.set()
+
+    def _empty_log(self) -> None:
+        self._log_timer = None
+        self._thread.submit(self._database.checkpoint)
 
     def _answer(self, revision: asyncio.Future[int], outcome: Outcome) -> None:
         if isinstance(outcome, RevisionConflict):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Self
 
 from secretd import limits
-from secretd.errors import StoreCorruptError
+from secretd.errors import StoreCorruptError, StoreError, StoreOutcomeUnknownError, StoreUnavailableError
 from secretd.store.base import (
     Change,
     Delete,
@@ -38,7 +39,7 @@ from secretd.store.base import (
 )
 from secretd.store.directory import HeldDirectory
 from secretd.store.sqlite_errors import Translating, symbolic_name, translated_at_commit
-from secretd.store.sqlite_files import REVISION, log_of, open_reader, open_writer
+from secretd.store.sqlite_files import DATABASE, REVISION, log_of, open_reader, open_writer
 
 _log = logging.getLogger(__name__)
 
@@ -120,8 +121,11 @@ class Database:
         self._directory = directory
         self._log_path = log_of(directory.path)
         self._checkpoint_at = int(limits.STORE_LOG_BYTES)
+        self._unsettled = False
         with Translating():
             self._connection = open_writer(directory.path)
+        self._database_path = directory.path / DATABASE
+        self._identity = self._database_path.stat()
         self.checkpoint()
 
     def apply(self, group: Sequence[Commit]) -> list[Outcome]:
@@ -130,6 +134,8 @@ class Database:
         Raises:
             StoreError: and nothing of the group was applied, unless it is StoreOutcomeUnknownError.
         """
+        self._check_that_it_is_there()
+        self._settle()
         try:
             with Translating():
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -137,7 +143,9 @@ class Database:
             try:
                 self._connection.execute("COMMIT")
             except sqlite3.Error as error:
-                raise translated_at_commit(error) from None
+                translated = translated_at_commit(error)
+                self._unsettled = isinstance(translated, StoreOutcomeUnknownError)
+                raise translated from None
         finally:
             self._roll_back()
         return outcomes
@@ -157,6 +165,39 @@ class Database:
                 records.append(record)
         return Page(tuple(records), None)
 
+    def _check_that_it_is_there(self) -> None:
+        """Refuse to write to a file that nobody will find again.
+
+        Raises:
+            StoreUnavailableError: the database was removed or replaced under us.
+        """
+        try:
+            there = os.path.samestat(self._database_path.stat(), self._identity)
+        except OSError:
+            there = False
+        if not there:
+            raise StoreUnavailableError("the store's database is not where it was; nothing was changed")
+
+    def _settle(self) -> None:
+        """After a COMMIT that failed, make sure that it is not applied after all.
+
+        Its frames may stand in the log, whole but not counted: nobody sees them, and a start after a crash would.
+        The next commit is written over them, so one that changes nothing comes before any other.
+
+        Raises:
+            StoreError: that failed too.
+        """
+        if not self._unsettled:
+            return
+        try:
+            with Translating():
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute("UPDATE meta SET number = number + 1 WHERE name = ?", (REVISION,))
+                self._connection.execute("COMMIT")
+        finally:
+            self._roll_back()
+        self._unsettled = False
+
     def log_is_long(self) -> bool:
         """Say whether it is time for a checkpoint. Any thread may ask."""
         return self._log_bytes() > self._checkpoint_at
@@ -167,9 +208,11 @@ class Database:
         A failure harms no commit, as they are all in the log: it is tried again after more of them.
         """
         try:
+            with contextlib.suppress(StoreError):
+                self._settle()
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
-            _log.warning("the store's log could not be emptied: %s", symbolic_name(error))
+            _log.warning("the store's log could not be emptied", extra={"sqlite": symbolic_name(error)})
         self._checkpoint_at = self._log_bytes() + limits.STORE_LOG_BYTES
 
     def close(self) -> None:

@@ -78,7 +78,7 @@ def _from_table(error: sqlite3.Error, table: dict[str, type[StoreError]], otherw
     if name is None:
         # Our own misuse, and no peer's business.
         return RuntimeError("a connection to the store was used wrongly")
-    _log.warning("the store's database failed with %s", name)
+    _log.warning("the store's database failed", extra={"sqlite": name})
     # Of SQLITE_IOERR_FSYNC, say, the second word is the kind.
     kind = table.get(name.split("_")[1], otherwise)
     return kind(_MESSAGES[kind])

@@ -14,7 +14,7 @@ import sqlite3
 from pathlib import Path
 
 from secretd.errors import StoreCorruptError, StoreUnavailableError
-from secretd.store.durable import sync_directory
+from secretd.store.durable import open_regular, sync_directory
 
 APPLICATION_ID = 0x73637264
 """``scrd``: says in the file's header whose it is."""
@@ -118,7 +118,7 @@ def _look(path: Path, log: Path) -> None:
 def _check_header(path: Path) -> None:
     # Before SQLite sees it: beside a foreign database that was left with a log it would make files of its own.
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             header = file.read(100)
     except OSError:
         raise StoreUnavailableError("the store's database cannot be opened") from None

@@ -10,7 +10,8 @@ The rules it keeps:
   an end of the stream inside a message are the peer's fault, come after the messages before them, and stick.
 - A descriptor belongs to the message that holds the last byte received together with it.
 - No message holds more than one descriptor too many, so a peer can't fill the process's table drop by drop.
-- Its work is linear in the bytes received, also when they come one by one.
+- Its work is linear in the bytes received, also when they come one by one; and bytes become messages only as these
+  are taken, so that a peer who sends nothing but NULs costs no more than what he sends.
 
 Source: docs/protocol.md, "Messages" and "Which message a descriptor belongs to".
 """
@@ -47,6 +48,14 @@ class Message:
         return f"Message(ordinal={self.ordinal}, {len(self.body)} bytes, {len(self.descriptors)} descriptors)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A descriptor, and the place in the stream of the last byte that came with it."""
+
+    last_byte: int
+    descriptor: int
+
+
 class Pause(Enum):
     """Why there is no message now."""
 
@@ -79,6 +88,7 @@ _NEXT: dict[tuple[State, _Step], State] = {
     (State.INSIDE, _Step.NUL): State.BETWEEN,
     (State.INSIDE, _Step.TOO_LONG): State.BROKEN,
     (State.INSIDE, _Step.END): State.BROKEN,
+    (State.ENDED, _Step.TOO_LONG): State.BROKEN,
     (State.BROKEN, _Step.END): State.BROKEN,
 }
 
@@ -95,10 +105,13 @@ class NativeFraming:
     def __init__(self) -> None:
         self._state = State.BETWEEN
         self._fault: str | None = None
-        self._ready: deque[Message] = deque()
-        self._part = bytearray()
-        self._held: list[int] = []
+        self._buffer = bytearray()
+        self._part_bytes = 0
+        self._part_descriptors = 0
+        self._held: deque[_Held] = deque()
+        self._cut_bytes = 0
         self._received = 0
+        self._taken = 0
         self._sent = 0
 
     @property
@@ -117,7 +130,7 @@ class NativeFraming:
         return self._sent
 
     def receive(self, data: bytes, descriptors: Sequence[int] = ()) -> tuple[int, ...]:
-        """Take in what one recvmsg gave.
+        """Take in what one recvmsg gave. It is cut into messages only as they are taken.
 
         Args:
             data: the bytes; none mean nothing, not the end (see receive_eof).
@@ -132,15 +145,12 @@ class NativeFraming:
         """
         if self._state is State.ENDED:
             raise LocalProtocolError(_AFTER_END)
-        if not descriptors:
-            self._take_in(data)
-            return ()
-        if not data:
+        if descriptors and not data:
             raise LocalProtocolError("descriptors come with bytes")
-        last_message = data.rfind(_NUL, 0, len(data) - 1) + 1
-        self._take_in(data[:last_message])
-        surplus = self._keep(descriptors)
-        self._take_in(data[last_message:])
+        if self._state is State.BROKEN or not data:
+            return tuple(descriptors)
+        surplus = self._keep(data, descriptors)
+        self._take_in(data)
         return surplus
 
     def receive_eof(self) -> None:
@@ -157,8 +167,13 @@ class NativeFraming:
         Raises:
             RemoteProtocolError: the peer broke the framing and all messages before that were taken; each time.
         """
-        if self._ready:
-            return self._ready.popleft()
+        if len(self._buffer) > self._part_bytes:
+            end = self._buffer.find(_NUL)
+            if end <= limits.MESSAGE_BYTES:
+                return self._cut(end)
+            # Only where one receive brought more than a message may have: receive looks at its two ends.
+            self._received = self._taken
+            self._break(whole_bytes=0)
         if self._fault is not None:
             raise RemoteProtocolError(self._fault)
         return Pause.END if self._state is State.ENDED else Pause.NEED_DATA
@@ -178,26 +193,63 @@ class NativeFraming:
 
     def take_descriptors(self) -> tuple[int, ...]:
         """Give up: drop the messages not taken yet, and hand over every descriptor still kept, to be closed."""
-        taken = [descriptor for message in self._ready for descriptor in message.descriptors]
-        taken += self._held
-        self._ready.clear()
+        taken = tuple(held.descriptor for held in self._held)
         self._held.clear()
-        return tuple(taken)
+        self._part_descriptors = 0
+        whole_bytes = len(self._buffer) - self._part_bytes
+        del self._buffer[:whole_bytes]
+        self._cut_bytes += whole_bytes
+        self._taken = self._received
+        return taken
 
     def _take_in(self, data: bytes) -> None:
-        start = 0
-        while start < len(data) and self._state is not State.BROKEN:
-            end = data.find(_NUL, start)
-            stop = len(data) if end < 0 else end
-            if len(self._part) + stop - start > limits.MESSAGE_BYTES:
-                self._step(_Step.TOO_LONG)
-            elif end < 0:
-                self._step(_Step.PART)
-                self._part += data[start:]
-            else:
-                self._step(_Step.NUL)
-                self._finish(data[start:end])
-            start = stop + 1
+        """Keep the bytes, but for those of a message that is too long already."""
+        first, last = data.find(_NUL), data.rfind(_NUL)
+        if first < 0:
+            self._take_in_part(data)
+        elif self._part_bytes + first > limits.MESSAGE_BYTES:
+            self._break(len(self._buffer) - self._part_bytes)
+        else:
+            self._buffer += data[: last + 1]
+            self._received += data.count(_NUL)
+            self._part_bytes = 0
+            self._step(_Step.NUL)
+            self._take_in_part(data[last + 1 :])
+
+    def _take_in_part(self, data: bytes) -> None:
+        if self._part_bytes + len(data) > limits.MESSAGE_BYTES:
+            self._break(len(self._buffer) - self._part_bytes)
+        elif data:
+            self._buffer += data
+            self._part_bytes += len(data)
+            self._step(_Step.PART)
+
+    def _keep(self, data: bytes, descriptors: Sequence[int]) -> tuple[int, ...]:
+        """Hold descriptors for the message of the last byte, up to one too many; gives back the others."""
+        if data.rfind(_NUL, 0, len(data) - 1) >= 0:
+            self._part_descriptors = 0
+        room = limits.DESCRIPTORS_PER_MESSAGE + 1 - self._part_descriptors
+        last_byte = self._cut_bytes + len(self._buffer) + len(data) - 1
+        self._held.extend(_Held(last_byte, descriptor) for descriptor in descriptors[:room])
+        self._part_descriptors = 0 if data.endswith(_NUL) else self._part_descriptors + len(descriptors[:room])
+        return tuple(descriptors[room:])
+
+    def _cut(self, end: int) -> Message:
+        body = bytes(self._buffer[:end])
+        # Cheap: a bytearray moves its beginning and not its bytes.
+        del self._buffer[: end + 1]
+        self._cut_bytes += end + 1
+        self._taken += 1
+        descriptors = []
+        while self._held and self._held[0].last_byte < self._cut_bytes:
+            descriptors.append(self._held.popleft().descriptor)
+        return Message(self._taken, body, tuple(descriptors))
+
+    def _break(self, whole_bytes: int) -> None:
+        """Note that a message is too long, and drop its bytes and all behind them."""
+        self._step(_Step.TOO_LONG)
+        del self._buffer[whole_bytes:]
+        self._part_bytes = 0
 
     def _step(self, step: _Step) -> None:
         after = _NEXT.get((self._state, step))
@@ -205,22 +257,4 @@ class NativeFraming:
             raise LocalProtocolError(_AFTER_END)
         if after is State.BROKEN and self._fault is None:
             self._fault = _FAULTS[step]
-            self._part.clear()
         self._state = after
-
-    def _finish(self, rest: bytes) -> None:
-        body = rest
-        if self._part:
-            self._part += rest
-            body = bytes(self._part)
-            self._part.clear()
-        self._received += 1
-        self._ready.append(Message(self._received, body, tuple(self._held)))
-        self._held.clear()
-
-    def _keep(self, descriptors: Sequence[int]) -> tuple[int, ...]:
-        if self._state is State.BROKEN:
-            return tuple(descriptors)
-        room = limits.DESCRIPTORS_PER_MESSAGE + 1 - len(self._held)
-        self._held += descriptors[:room]
-        return tuple(descriptors[room:])

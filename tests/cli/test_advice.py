@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from secretd.cli.advice import ADVICE, advice_for
-from secretd.errors import BusyError, DigestMismatchError, PrivateError, SecretdError, StoreError, UntrustedDaemonError
+from secretd.cli.main import secretctl
+from secretd.errors import (
+    BusyError,
+    ConfigError,
+    ConflictError,
+    DigestMismatchError,
+    OperationInvalidError,
+    PrivateError,
+    SealError,
+    SecretdError,
+    StoreError,
+    UnreachableError,
+    UntrustedDaemonError,
+)
+
+
+class WentAwayError(UnreachableError):
+    """A class that has no row of its own."""
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         pytest.param(DigestMismatchError, "digest that it has now", id="its-own-before-its-parents"),
-        pytest.param(UntrustedDaemonError, "--connect", id="its-parents"),
+        pytest.param(WentAwayError, "--connect", id="its-parents"),
+        pytest.param(UntrustedDaemonError, "--system", id="who-is-not-trusted-is-no-reason-to-start-one"),
+        pytest.param(ConflictError, "secret-set-xml changes", id="a-usage-that-define-may-not-change"),
+        pytest.param(OperationInvalidError, "secret-undefine", id="what-cannot-be-taken-back"),
+        pytest.param(SealError, "secretctl status", id="sealed"),
+        pytest.param(ConfigError, "XDG_RUNTIME_DIR", id="no-place-for-a-socket"),
         pytest.param(PrivateError, "machinery", id="not-its-parents"),
     ],
 )
@@ -28,3 +52,11 @@ def test_where_there_is_nothing_to_say_nothing_is_said(error: type[SecretdError]
 @pytest.mark.parametrize("advice", ADVICE.values(), ids=lambda advice: str(advice)[:20])
 def test_advice_is_a_sentence(advice: str | None) -> None:
     assert advice is None or advice.endswith(".")
+
+
+@pytest.mark.parametrize("advice", list(filter(None, ADVICE.values())), ids=lambda advice: advice[:20])
+def test_advice_names_commands_that_there_are_and_no_page(advice: str) -> None:
+    named = re.findall(r"\b(secret-[a-z-]+|(?<=secretctl )[a-z-]+)", advice)
+
+    assert set(named) <= set(secretctl.commands)
+    assert ".md" not in advice  # the pages are not installed

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import pytest
 from helpers.scripted_client import ScriptedClient
 from helpers.tree import ROOT
 from secretd.cli import invocation
+from secretd.cli.attributes import DOCUMENT
 from secretd.cli.invocation import OperationCommand
 from secretd.cli.main import COMMANDS, run, secretctl
+from secretd.cli.parameters import USAGE_TYPES
+from secretd.client import read_secret, write_secret
 from secretd.errors import WIRE_ERRORS, ExitStatus, SecretdError
 from secretd.model import Mode, SealState
-from secretd.operations import OPERATIONS, DaemonStatus, Status
+from secretd.operations import BY_NAME, OPERATIONS, DaemonStatus, Field, Status, fields_of
 
 PAGE = (ROOT / "docs" / "secretctl.md").read_text()
 _SECTION = re.compile(r"^### `(\S+) ([^`]*)`\n(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
@@ -40,6 +44,19 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Script:
 def options_of(command: click.Command) -> set[str]:
     options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
     return {name for option in options for name in option.opts} - {"--json"}
+
+
+def options_of_fields() -> Iterator[Any]:
+    """List the options that are a field each; a pair like --private and --no-private is one field's, and left out."""
+    for command in COMMANDS:
+        fields = {f"--{field.xml_name}": field for field in fields_of(BY_NAME[command.operation].request)}
+        options = options_of(command)
+        for option in sorted(options & fields.keys()):
+            if f"--no-{option.removeprefix('--')}" not in options:
+                yield pytest.param(command, option, fields[option], id=f"{command.name}{option}")
+
+
+OPTIONS_OF_FIELDS = list(options_of_fields())
 
 
 def test_every_operation_has_a_command() -> None:
@@ -77,8 +94,43 @@ def test_every_command_helps(command: OperationCommand, capsys: pytest.CaptureFi
 
     shown = capsys.readouterr()
     assert shown.out.startswith(f"Usage: secretctl {command.name} ")
-    assert str(command.help).split(".", maxsplit=1)[0] in " ".join(shown.out.split())
+    assert BY_NAME[command.operation].help in " ".join(shown.out.split())
     assert shown.err == ""
+
+
+@pytest.mark.parametrize(("command", "option", "field"), OPTIONS_OF_FIELDS)
+def test_an_option_that_is_a_field_is_explained_as_the_table_does(
+    command: OperationCommand, option: str, field: Field, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([str(command.name), "-h"])
+
+    _, shown = " ".join(capsys.readouterr().out.split()).split(f" {option} ", maxsplit=1)
+    assert f"{field.help.text[1:]}." in shown
+
+
+def test_every_field_of_an_operation_can_be_given() -> None:
+    given = {(command.operation, param.name) for command in COMMANDS for param in command.params}
+    fields = {(row.name, field.name) for row in OPERATIONS for field in fields_of(row.request)}
+
+    # Documents and values are read from files, a usage is two arguments, a list is shown whole, and a value may be
+    # that of a new secret.
+    assert {name for _, name in fields - given} == {"document", "value", "usage", "limit", "marker", "create"}
+
+
+def test_the_help_shows_a_document_that_is_one() -> None:
+    found = re.search("<secret.*</secret>", DOCUMENT, re.DOTALL)
+
+    assert found
+    shown = textwrap.dedent(f"  {found[0]}")
+    assert write_secret(read_secret(shown.encode())) == f"{shown}\n"
+    assert all(word in DOCUMENT for word in USAGE_TYPES)
+
+
+@pytest.mark.parametrize("name", ["secret-define", "secret-set-xml"])
+def test_a_command_that_reads_a_document_shows_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run([name, "-h"])
+
+    assert "\n    <secret ephemeral='no' private='no'>\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

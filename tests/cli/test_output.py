@@ -19,6 +19,7 @@ from secretd.model import (
     SealState,
     SecretDocument,
     SecretValue,
+    SlotKind,
     Usage,
     UsageType,
 )
@@ -111,7 +112,7 @@ JSON_OF_REPLIES = [
         id="You",
     ),
     pytest.param(
-        DaemonStatus("1.2", Mode.SYSTEM, SealState.SEALED, reason="why", slots=(Slot("local-file"),)),
+        DaemonStatus("1.2", Mode.SYSTEM, SealState.SEALED, reason="why", slots=(Slot(SlotKind.LOCAL_FILE),)),
         {
             "version": "1.2",
             "mode": "system",
@@ -174,14 +175,16 @@ def test_a_usage_id_is_shown_whole_and_on_its_line(usage_id: str, shown: str) ->
 
 
 def test_fields_that_are_known_have_a_line_each() -> None:
-    status = DaemonStatus("1.2", Mode.SYSTEM, SealState.SEALED, reason="why", slots=(Slot("a"), Slot("b")))
+    status = DaemonStatus(
+        "1.2", Mode.SYSTEM, SealState.SEALED, reason="why", slots=(Slot(SlotKind.CREDENTIAL), Slot(SlotKind.LOCAL_FILE))
+    )
 
     assert output.fields_table(status).splitlines() == [
         " version   1.2",
         " mode      system",
         " state     sealed",
         " reason    why",
-        " slots     a, b",
+        " slots     credential, local-file",
     ]
 
 

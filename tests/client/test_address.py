@@ -37,7 +37,7 @@ def test_a_session_without_a_runtime_directory(value: str | None, monkeypatch: p
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     if value is not None:
         monkeypatch.setenv("XDG_RUNTIME_DIR", value)
-    with pytest.raises(ConfigError, match=r"XDG_RUNTIME_DIR .* name the socket with -c"):
+    with pytest.raises(ConfigError, match=r"XDG_RUNTIME_DIR is not .*, so there is no place for a session's socket"):
         socket_path(Mode.SESSION)
     assert socket_path(Mode.SYSTEM).is_absolute()
 

@@ -267,8 +267,8 @@ def abandoned(path: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
-        pytest.param(nothing, "no such socket: start one with `secretd --session`", id="no-socket"),
-        pytest.param(abandoned, "nobody listens there any more: start one with `secretd --session`", id="abandoned"),
+        pytest.param(nothing, "no such socket", id="no-socket"),
+        pytest.param(abandoned, "nobody listens there any more", id="abandoned"),
         pytest.param(Path.mkdir, "nobody listens", id="a-directory"),
         pytest.param(Path.touch, "nobody listens", id="a-file"),
     ],

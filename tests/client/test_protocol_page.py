@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from enum import EnumMeta
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from secretd.client import read_secret, write_secret
 from secretd.documents.messages import open_request, read_reply, write_request
 from secretd.errors import WIRE_ERRORS
 from secretd.model import SecretValue, UsageType
-from secretd.operations import BY_NAME, Reply, Request
+from secretd.operations import BY_NAME, OPERATIONS, Reply, Request, fields_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 EXAMPLES = re.findall(r"^    (?:[<>] )?(<(?:request|reply)\b.*)$", PAGE, re.MULTILINE)
@@ -40,6 +43,30 @@ def test_each_reply_is_one(body: bytes) -> None:
     assert (document.serial is None) != (document.message is None)
     if document.error is None:
         assert document.read(asked_by(body), carried(body)) is not None
+
+
+def enum_fields(records: Iterable[type]) -> Iterator[tuple[str, EnumMeta]]:
+    """List the attributes whose words are an enum's, down to the parts of parts."""
+    for field in chain.from_iterable(map(fields_of, records)):
+        if field.many:
+            yield from enum_fields([field.type])
+        elif isinstance(field.type, EnumMeta):
+            yield field.xml_name, field.type
+
+
+ENUMS = dict(enum_fields(chain.from_iterable((row.request, row.reply) for row in OPERATIONS)))
+
+
+def test_there_are_attributes_with_words() -> None:
+    assert {"mode", "state", "kind", "name", "usage-type"} <= set(ENUMS)
+
+
+@pytest.mark.parametrize(("attribute", "words"), ENUMS.items(), ids=list(ENUMS))
+def test_the_words_in_examples_are_those_of_the_enum(attribute: str, words: EnumMeta) -> None:
+    shown = re.findall(rf" {attribute}='([^']*)'", "".join(EXAMPLES))
+
+    assert shown
+    assert set(shown) <= set(words._value2member_map_)
 
 
 def asked_by(body: bytes) -> type[Request[Reply]]:

@@ -13,9 +13,8 @@ import pytest
 from helpers.core import Core, make_seal, open_core
 from secretd import operations as ops
 from secretd.core.sealing import Seal
-from secretd.crypto.slots import SlotKind
 from secretd.errors import SealError
-from secretd.model import SealState, SecretValue
+from secretd.model import SealState, SecretValue, SlotKind
 from secretd.store.base import Delete, Store
 from secretd.store.registry import open_store
 
@@ -79,6 +78,16 @@ class TestFirstStart:
         key = (used / KEY_FILE).read_bytes()
         assert all(key not in data for name, data in snapshot(used).items() if name != str(KEY_FILE))
 
+    def test_a_broken_link_is_no_missing_key_file(self, tmp_path: Path) -> None:
+        (tmp_path / "config").mkdir(mode=0o700)
+        (tmp_path / KEY_FILE).symlink_to("nowhere")
+
+        async def test(core: Core) -> None:
+            assert "symbolic link" in (core.seal.status.reason or "")
+
+        in_core(tmp_path, test)
+        assert not (tmp_path / "config" / "nowhere").exists()
+
     def test_a_key_file_that_is_there_is_used(self, tmp_path: Path) -> None:
         (tmp_path / "config").mkdir(mode=0o700)
         (tmp_path / KEY_FILE).write_bytes(b"k" * 32)
@@ -104,7 +113,7 @@ class TestFirstStart:
 
         async def test(store: Store) -> None:
             seal = make_seal(tmp_path, store, SlotKind.CREDENTIAL, SlotKind.LOCAL_FILE)
-            assert (await seal.open()).slots == ("credential",)
+            assert (await seal.open()).slots == (SlotKind.CREDENTIAL,)
             again = make_seal(tmp_path, store, SlotKind.LOCAL_FILE, SlotKind.CREDENTIAL)
             assert (await again.open()).state is SealState.OPEN
 
@@ -234,16 +243,26 @@ class TestWrongKeys:
 
 class TestCopies:
     @pytest.mark.parametrize("lost", ["shared", "node", "node.copy"])
-    @pytest.mark.parametrize("how", ["missing", "damaged"])
+    @pytest.mark.parametrize("how", ["missing", "cut", "empty", "too-long", "a-fifo"])
     def test_one_lost_copy_is_made_again(self, used: Path, lost: str, how: str) -> None:
         path = used / "keyring" / lost
         whole = path.read_bytes()
-        if how == "missing":
-            path.unlink()
-        else:
-            path.write_bytes(whole[:-1])
+        path.unlink()
+        if how == "a-fifo":
+            os.mkfifo(path)
+        elif how != "missing":
+            path.write_bytes({"cut": whole[:-1], "empty": b"", "too-long": whole * 1_000}[how])
         in_core(used, find_the_secret)
         assert path.read_bytes() == whole
+
+    @pytest.mark.parametrize("lost", ["shared", "node", "node.copy"])
+    def test_a_copy_that_cannot_be_made_again_harms_nobody(
+        self, used: Path, lost: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (used / "keyring" / lost).unlink()
+        (used / "keyring" / lost).mkdir()
+        in_core(used, find_the_secret)
+        assert "a copy of the keyring is not up to date" in caplog.messages
 
     def test_both_copies_of_the_nodes_keyring_lost(self, used: Path) -> None:
         for name in ("node", "node.copy"):
@@ -287,7 +306,7 @@ class TestCopies:
         """After each file that a first start writes, as if it had been killed there."""
         in_core(tmp_path / "whole", keep_a_secret)
         key = (tmp_path / "whole" / KEY_FILE).read_bytes()
-        files = {name: (tmp_path / "whole" / "keyring" / name).read_bytes() for name in ("node", "node.copy", "shared")}
+        files = {name: (tmp_path / "whole" / "keyring" / name).read_bytes() for name in ("node.copy", "node")}
         for count in range(len(files) + 1):
             root = tmp_path / str(count)
             (root / "config").mkdir(parents=True, mode=0o700)
@@ -298,6 +317,27 @@ class TestCopies:
                 (root / "keyring" / name).write_bytes(files[name])
             in_core(root, keep_a_secret)
             in_core(root, find_the_secret)
+
+    def test_a_first_start_cut_short_before_the_last_file(self, used: Path) -> None:
+        (used / "keyring" / "shared").unlink()
+        in_core(used, find_the_secret)
+        assert (used / "keyring" / "shared").exists()
+
+    def test_a_lost_store_is_not_taken_for_a_first_start(self, used: Path) -> None:
+        for path in (used / "store").iterdir():
+            path.unlink()
+        in_core(used, self.assert_lost)
+        in_core(used, self.assert_lost)
+
+    async def assert_lost(self, core: Core) -> None:
+        assert core.seal.status.state is SealState.SEALED
+        assert "a store that is not there" in (core.seal.status.reason or "")
+
+    def test_what_a_cut_off_write_of_the_key_left_is_removed(self, used: Path) -> None:
+        left = used / "config" / f".root.key.{'0' * 16}.new"
+        left.write_bytes((used / KEY_FILE).read_bytes())
+        in_core(used, find_the_secret)
+        assert not left.exists()
 
     def assert_sealed(self, root: Path, words: str) -> None:
         before = snapshot(root)

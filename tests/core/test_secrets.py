@@ -24,6 +24,7 @@ from secretd.errors import (
     OperationInvalidError,
     PrivateError,
     SecretdError,
+    StoreOutcomeUnknownError,
 )
 from secretd.model import Attributes, Digest, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Delete, Put
@@ -151,6 +152,18 @@ class TestValues:
         async def test(core: Core) -> None:
             await core.call(set_value())
             assert await attributes_of(core) == Attributes()
+
+        in_core(tmp_path, test)
+
+    def test_set_value_may_be_told_not_to_allocate(self, tmp_path: Path) -> None:
+        async def test(core: Core) -> None:
+            request = ops.SetValue(SECRET, SecretValue(b"x"), create=False)
+            with pytest.raises(NotFoundError):
+                await core.call(request)
+            assert await keys_of(core, ATTRIBUTES) == []
+            await core.call(set_xml())
+            await core.call(request)
+            assert await value_of(core) == b"x"
 
         in_core(tmp_path, test)
 
@@ -435,6 +448,41 @@ class TestEphemeral:
                 await core.call(ops.SetValue(SECRET, SecretValue(b"x"), ephemeral=True))
             with pytest.raises(NoValueError):
                 await core.call(ops.GetValue(SECRET))
+
+        in_core(tmp_path, test)
+
+
+class TestUnknownOutcome:
+    """A move between memory and the store whose commit fails, and was perhaps made all the same."""
+
+    @pytest.mark.parametrize("applied", [True, False], ids=["applied", "not-applied"])
+    @pytest.mark.parametrize("to_ephemeral", [True, False], ids=["to-memory", "to-the-store"])
+    def test_the_secret_is_neither_lost_nor_seen_twice(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to_ephemeral: bool, applied: bool
+    ) -> None:
+        async def test(core: Core) -> None:
+            await core.call(set_xml(usage=VOLUME, ephemeral=not to_ephemeral))
+            await core.call(set_value())
+            really_commit = core.store.commit
+
+            async def fail(*arguments: Any) -> int:
+                if applied:
+                    await really_commit(*arguments)
+                raise StoreOutcomeUnknownError("perhaps")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(core.store, "commit", fail)
+                with pytest.raises(StoreOutcomeUnknownError):
+                    await core.call(set_xml(usage=VOLUME, ephemeral=to_ephemeral))
+            assert await value_of(core) == b"hunter2"
+            assert len((await core.call(ops.List())).entries) == 1
+            await core.call(set_xml(usage=VOLUME, ephemeral=to_ephemeral))
+            assert await value_of(core) == b"hunter2"
+            assert (await keys_of(core, ATTRIBUTES) == []) is to_ephemeral
+            await core.call(ops.Delete(SECRET))
+            assert (await core.call(ops.List())).entries == ()
+            for kind in (ATTRIBUTES, VALUE, USAGE):
+                assert await keys_of(core, kind) == []
 
         in_core(tmp_path, test)
 

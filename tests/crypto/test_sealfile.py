@@ -11,8 +11,8 @@ from helpers.keyrings import CREDENTIAL_KEY, FILE_KEY, ROOT_KEY, SLOTS, fixed_ke
 from secretd import limits
 from secretd.crypto.keyring import Domain, Keyring
 from secretd.crypto.sealfile import SealFile
-from secretd.crypto.slots import SlotKind
 from secretd.errors import SealError
+from secretd.model import SlotKind
 
 SEAL_FILE, KEYRING = new_seal_file()
 DATA = SEAL_FILE.to_bytes()

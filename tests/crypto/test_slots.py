@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from secretd.crypto.slots import SlotKind, SlotLocation, read_slot_key
+from secretd.crypto.slots import SlotLocation, read_slot_key
 from secretd.errors import SealError
+from secretd.model import SlotKind
 
 KEY = bytes(range(100, 132))
 UID = os.geteuid()

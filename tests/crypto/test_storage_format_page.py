@@ -14,8 +14,7 @@ from secretd.crypto.envelope import open_record
 from secretd.crypto.keyring import Domain, Keyring
 from secretd.crypto.padding import SIZES, pad, unpad
 from secretd.crypto.sealfile import SealFile
-from secretd.crypto.slots import SlotKind
-from secretd.model import SecretValue, Usage, UsageType
+from secretd.model import SecretValue, SlotKind, Usage, UsageType
 
 PAGE = (ROOT / "docs" / "storage-format.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```example\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -15,9 +15,8 @@ from secretd.crypto.envelope import open_record
 from secretd.crypto.keyring import Domain, Keyring
 from secretd.crypto.padding import pad, unpad
 from secretd.crypto.sealfile import SealFile
-from secretd.crypto.slots import SlotKind
 from secretd.errors import ERRORS_BY_CODE
-from secretd.model import SecretValue, Usage, UsageType
+from secretd.model import SecretValue, SlotKind, Usage, UsageType
 
 VECTORS = ROOT / "tests" / "vectors"
 LEAST = {"records.json": 40, "seal-files.json": 40, "padding.json": 20, "derived.json": 2}

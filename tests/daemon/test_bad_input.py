@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -279,6 +280,8 @@ class TestDescriptors:
                 client.ask(self.CARRIED, [descriptor] * 2)
             with RawClient(daemon.socket) as client:
                 client.send(b"half a message", [descriptor])
+                client.socket.shutdown(socket.SHUT_WR)
+                assert code_of(client.receive()) == "protocol-error"
         deadline = time.monotonic() + DEADLINE_S
         while held() and time.monotonic() < deadline:
             assert_served(daemon)

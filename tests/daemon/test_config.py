@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from xdg import BaseDirectory
 
+from helpers.asynchronous import run
 from helpers.daemon import DEADLINE_S, session_environment
 from secretd import limits
-from secretd.crypto.slots import SlotKind
 from secretd.daemon.config import SETTINGS, load
 from secretd.errors import ConfigError
-from secretd.model import Mode
+from secretd.model import Mode, SlotKind
+from secretd.store.registry import check_url, open_store
 
 FULL = """
 [daemon]
@@ -70,6 +72,13 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
         pytest.param("[seal]\nslots = ['tpm']", ["seal.slots", "local-file"], id="unknown-slot"),
         pytest.param("[seal]\nslots = 'local-file'", ["seal.slots"], id="no-list"),
         pytest.param("[seal]\nslots = [1]", ["seal.slots"], id="not-texts"),
+        pytest.param("[seal]\nslots = [['a']]", ["seal.slots"], id="nested-list"),
+        pytest.param("[store]\nurl = 'banana://x'", ["store.url", "banana", "sqlite"], id="unknown-store"),
+        pytest.param("[store]\nurl = 'sqlite://relative'", ["store.url", "absolute"], id="relative-store"),
+        pytest.param("[store]\nurl = 'sqlite'", ["store.url", "URL"], id="no-url"),
+        pytest.param("x = " + "[" * 5_000, ["TOML"], id="too-deep"),
+        pytest.param("x = " + "1" * 6_000, ["TOML"], id="a-number-too-long"),
+        pytest.param('[daemon]\nruntime-directory = "/a\\u0000"', ["daemon.runtime-directory"], id="a-nul"),
         pytest.param("[daemon\n", ["TOML", "line 1"], id="no-toml"),
         pytest.param("# " + "x" * limits.CONFIG_BYTES, [str(int(limits.CONFIG_BYTES))], id="too-long"),
     ],
@@ -77,8 +86,35 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
 def test_what_it_may_not_say(tmp_path: Path, text: str, words: list[str]) -> None:
     with pytest.raises(ConfigError) as raised:
         load(Mode.SESSION, write(tmp_path, text))
-    for word in words:
+    for word in (*words, str(tmp_path / "secretd.toml")):
         assert word in raised.value.message
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "a#b", "a?b", "ä"])
+def test_any_data_directory_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A store is named by a URL, in which some characters of a path have a meaning of their own."""
+    monkeypatch.setattr(BaseDirectory, "xdg_data_home", str(tmp_path / name))
+    check_url(load(Mode.SESSION, write(tmp_path, "")).store_url)
+    run(self_closing(load(Mode.SESSION, write(tmp_path, "")).store_url))
+    assert (tmp_path / name / "secretd" / "store").is_dir()
+
+
+async def self_closing(url: str) -> None:
+    await (await open_store(url)).close()
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_can_write(tmp_path: Path, mode: int) -> None:
+    path = write(tmp_path, "")
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match="can be written by others"):
+        load(Mode.SYSTEM, path)
+
+
+def test_check_config_knows_how_long_a_socket_path_may_be(tmp_path: Path) -> None:
+    status, text = check(tmp_path, "--runtime-dir", str(tmp_path / ("x" * 100)))
+    assert status == 2
+    assert "107 bytes" in text
 
 
 def test_not_utf_8(tmp_path: Path) -> None:
@@ -111,7 +147,8 @@ def check(root: Path, *arguments: str) -> tuple[int, str]:
 
 
 def test_check_config_says_valid_and_starts_nothing(tmp_path: Path) -> None:
-    assert check(tmp_path) == (0, "the configuration is valid\n")
+    file = tmp_path / "config" / "secretd" / "secretd.toml"
+    assert check(tmp_path) == (0, f"{file}: the configuration is valid\n")
     assert list((tmp_path / "run").iterdir()) == []
     assert list((tmp_path / "data").iterdir()) == []
 

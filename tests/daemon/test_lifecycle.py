@@ -21,7 +21,7 @@ from helpers.users import NOBODY, as_user, directory_of, python_as, root_only
 from secretd import operations as ops
 from secretd.client import Client
 from secretd.errors import AccessDeniedError, ReadOnlyError, SealError, UnreachableError
-from secretd.model import Attributes, Mode, SealState, SecretDocument, SecretValue, Usage, UsageType
+from secretd.model import Attributes, Mode, SealState, SecretDocument, SecretValue, SlotKind, Usage, UsageType
 
 SECRET = UUID("11111111-2222-4333-8444-555555555555")
 VALUE = SecretValue(b"c4n4ry of the lifecycle")
@@ -168,7 +168,7 @@ class TestStart:
             assert "another secretd is running" in refused(tmp_path, "--session")
             (tmp_path / "other").mkdir(mode=0o700)
             text = refused(tmp_path, "--session", XDG_RUNTIME_DIR=str(tmp_path / "other"))
-            assert "another daemon" in text
+            assert "another secretd is running" in text
             with Client(daemon.socket) as client:
                 assert client.call(ops.Status()).state is SealState.OPEN
 
@@ -232,7 +232,7 @@ class TestStart:
         (credentials / "secretd.root-key").chmod(0o400)
         environment = {"CREDENTIALS_DIRECTORY": str(credentials)}
         with RunningDaemon(tmp_path, extra_environment=environment) as daemon, Client(daemon.socket) as client:
-            assert client.call(ops.Status()).slots == (ops.Slot("credential"),)
+            assert client.call(ops.Status()).slots == (ops.Slot(SlotKind.CREDENTIAL),)
         assert not (tmp_path / "config" / "secretd" / "root.key").exists()
 
 
@@ -249,7 +249,7 @@ class TestEnd:
             assert client.call(ops.GetValue(SECRET)).value == VALUE
             assert client.call(ops.LookupByUsage(usage)).secret == SECRET
 
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_a_signal_ends_it_in_order(self, tmp_path: Path, number: signal.Signals) -> None:
         with RunningDaemon(tmp_path) as daemon:
             assert daemon.stop(number) == 0

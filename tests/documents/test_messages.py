@@ -64,7 +64,7 @@ VALUE = SecretValue(b"open sesame")
         ),
         pytest.param(
             SetValue(ID, VALUE, digest=Digest(DIGEST)),
-            f"<set-value secret='{SECRET_ID}' ephemeral='no' digest='{DIGEST}'>"
+            f"<set-value secret='{SECRET_ID}' ephemeral='no' create='yes' digest='{DIGEST}'>"
             "<value>b3BlbiBzZXNhbWU=</value></set-value>",
             id="value",
         ),

@@ -52,6 +52,16 @@ def test_each_crosses_as_itself(tmp_path: Path, kind: type[SecretdError]) -> Non
     assert received.message == "what went wrong, with <markup> & more"
 
 
+OWN_SIDE = [error for code, error in ERRORS_BY_CODE.items() if code not in WIRE_ERRORS]
+
+
+@pytest.mark.parametrize("kind", OWN_SIDE, ids=lambda kind: kind.code)
+def test_one_that_is_never_sent_becomes_an_internal_error(tmp_path: Path, kind: type[SecretdError]) -> None:
+    received = asyncio.run(ask(tmp_path, kind(f"{CANARY} /a/path/of/the/daemon")))
+    assert type(received) is InternalError
+    assert CANARY not in received.message
+
+
 def test_the_table_is_total() -> None:
     """Each class is sent, or is one of those that are met on one's own side only."""
     own_side = set(ERRORS_BY_CODE) - set(WIRE_ERRORS)

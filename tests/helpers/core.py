@@ -12,8 +12,8 @@ from typing import TypeVar
 from secretd.core.access import Access, Policy, owner_only
 from secretd.core.sealing import Seal
 from secretd.core.service import Service
-from secretd.crypto.slots import SlotKind, SlotLocation
-from secretd.model import Caller, Mode
+from secretd.crypto.slots import SlotLocation
+from secretd.model import Caller, Mode, SlotKind
 from secretd.operations import Reply, Request
 from secretd.store.base import Store
 from secretd.store.registry import open_store

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from secretd.crypto.keyring import Domain, Keyring
 from secretd.crypto.sealfile import SealFile
-from secretd.crypto.slots import SlotKind
+from secretd.model import SlotKind
 
 ROOT_KEY = bytes(range(32))
 FILE_KEY = bytes(range(32, 64))

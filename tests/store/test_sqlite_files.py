@@ -212,9 +212,9 @@ def test_a_creation_that_fails_leaves_no_database(directory: Path, monkeypatch: 
     assert use(directory) == 1
 
 
-def test_a_database_that_cannot_be_read_is_unavailable(directory: Path) -> None:
+def test_a_database_that_is_no_file_is_refused(directory: Path) -> None:
     (directory / DATABASE).mkdir()
-    with pytest.raises(StoreUnavailableError) as caught:
+    with pytest.raises(StoreCorruptError) as caught:
         use(directory)
     assert str(directory) not in str(caught.value)
 
