@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Self
 
 from secretd import limits
-from secretd.errors import StoreCorruptError, StoreError, StoreOutcomeUnknownError, StoreUnavailableError
+from secretd.errors import StoreCorruptError, StoreOutcomeUnknownError, StoreUnavailableError
 from secretd.store.base import (
     Change,
     Delete,
@@ -121,7 +121,6 @@ class Database:
         self._directory = directory
         self._log_path = log_of(directory.path)
         self._checkpoint_at = int(limits.STORE_LOG_BYTES)
-        self._unsettled = False
         with Translating():
             self._connection = open_writer(directory.path)
         self._database_path = directory.path / DATABASE
@@ -135,7 +134,6 @@ class Database:
             StoreError: and nothing of the group was applied, unless it is StoreOutcomeUnknownError.
         """
         self._check_that_it_is_there()
-        self._settle()
         try:
             with Translating():
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -143,9 +141,11 @@ class Database:
             try:
                 self._connection.execute("COMMIT")
             except sqlite3.Error as error:
-                translated = translated_at_commit(error)
-                self._unsettled = isinstance(translated, StoreOutcomeUnknownError)
-                raise translated from None
+                raise translated_at_commit(error) from None
+        except StoreOutcomeUnknownError:
+            self._roll_back()
+            self._settle()
+            raise
         finally:
             self._roll_back()
         return outcomes
@@ -179,24 +179,22 @@ class Database:
             raise StoreUnavailableError("the store's database is not where it was; nothing was changed")
 
     def _settle(self) -> None:
-        """After a COMMIT that failed, make sure that it is not applied after all.
+        """After a COMMIT that failed, try to make sure that it is not applied after all.
 
         Its frames may stand in the log, whole but not counted: nobody sees them, and a start after a crash would.
-        The next commit is written over them, so one that changes nothing comes before any other.
+        What is committed next is written over them, so a commit that changes nothing but the revision ends them. If
+        that fails too the outcome stays unknown, until a later commit or a checkpoint succeeds.
 
         Raises:
-            StoreError: that failed too.
+            StoreUnavailableError: it succeeded, so what failed before is surely not applied.
         """
-        if not self._unsettled:
-            return
         try:
-            with Translating():
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.execute("UPDATE meta SET number = number + 1 WHERE name = ?", (REVISION,))
-                self._connection.execute("COMMIT")
-        finally:
-            self._roll_back()
-        self._unsettled = False
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("UPDATE meta SET number = number + 1 WHERE name = ?", (REVISION,))
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            return
+        raise StoreUnavailableError("the store's database failed for a moment; nothing was changed")
 
     def log_is_long(self) -> bool:
         """Say whether it is time for a checkpoint. Any thread may ask."""
@@ -208,8 +206,6 @@ class Database:
         A failure harms no commit, as they are all in the log: it is tried again after more of them.
         """
         try:
-            with contextlib.suppress(StoreError):
-                self._settle()
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
             _log.warning("the store's log could not be emptied", extra={"sqlite": symbolic_name(error)})

@@ -189,23 +189,15 @@ def test_a_failure_is_told_to_everyone_of_the_group_and_got_over(
                     *(store.commit([Put(b"k%d" % n, b"")], [RevisionIs(b"k%d" % n, 0)]) for n in range(10)),
                     return_exceptions=True,
                 )
-                # Behind a commit of unknown outcome nothing is begun until that one is settled.
-                later = StoreUnavailableError if error is StoreOutcomeUnknownError else error
-                assert [type(outcome) for outcome in outcomes] == [error] + [later] * 9
+                assert [type(outcome) for outcome in outcomes] == [error] * 10
                 assert len({id(outcome) for outcome in outcomes}) == 10
                 assert await store.get(b"old") is not None
                 assert (await store.scan(b"k")).records == ()
             assert await store.revision() == 1
-            watch = store.watch(b"", 1)
-            # What settles an unknown outcome takes a revision of its own.
-            revision = await store.commit([Put(b"new", b"")])
-            assert revision == (3 if error is StoreOutcomeUnknownError else 2)
+            assert await store.commit([Put(b"new", b"")]) == 2
             assert await store.count(b"k") == 0
-            if error is StoreOutcomeUnknownError:
-                with pytest.raises(Compacted):
-                    await anext(watch)
-            else:
-                assert (await anext(watch)).key == b"new"
+            changes = store.watch(b"", 0)
+            assert [(await anext(changes)).key for _ in range(2)] == [b"old", b"new"]
 
     with caplog.at_level(logging.DEBUG):
         run(body())
@@ -231,7 +223,7 @@ def test_sqlites_own_full_is_a_full_store(tmp_path: Path) -> None:
     run(body())
 
 
-def test_a_write_that_the_system_refuses_leaves_the_outcome_unknown(tmp_path: Path) -> None:
+def test_a_write_that_the_system_refuses_is_surely_not_made(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     async def body() -> None:
@@ -239,11 +231,12 @@ def test_a_write_that_the_system_refuses_leaves_the_outcome_unknown(tmp_path: Pa
             await store.commit([Put(b"old", b"v")])
             resource.setrlimit(resource.RLIMIT_FSIZE, (log_bytes(tmp_path) + 50_000, hard))
             try:
-                with pytest.raises(StoreOutcomeUnknownError):
+                with pytest.raises(StoreUnavailableError, match="nothing was changed"):
                     await store.commit([Put(b"new", b"v" * 400_000)])
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
             assert await store.get(b"new") is None
+            # What made sure of that took a revision of its own.
             assert await store.commit([Put(b"new", b"v" * 400_000)]) == 3
 
     run(body())
