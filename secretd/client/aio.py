@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
-from secretd.client.exchange import Exchange, Outgoing
+from secretd.client.exchange import Exchange, OutgoingRequest
 from secretd.client.peer import check_peer
-from secretd.client.transport import broken, closed, new_socket, receive_some, send_some, unreachable, went_away
+from secretd.client.transport import broken, closed, new_socket, receive_some, unreachable, went_away
 from secretd.errors import SecretdError
 from secretd.operations import Reply, ReplyT, Request
 
@@ -33,7 +33,7 @@ class AsyncClient:
         self._socket = connection
         self._exchange = Exchange(descriptors=descriptors)
         self._waiting: dict[int, asyncio.Future[Reply | SecretdError]] = {}
-        self._outgoing: deque[Outgoing] = deque()
+        self._outgoing: deque[OutgoingRequest] = deque()
         self._writing = False
         self._ended: SecretdError | None = None
         self._loop.add_reader(connection, self._readable)
@@ -113,7 +113,7 @@ class AsyncClient:
     def _flush(self) -> None:
         try:
             while self._outgoing:
-                send_some(self._socket, self._outgoing[0])
+                self._outgoing[0].send_some(self._socket)
                 if not self._outgoing[0].rest:
                     self._outgoing.popleft()
         except BlockingIOError:

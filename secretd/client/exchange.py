@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from secretd import limits
 from secretd.documents.messages import ReplyDocument, read_reply, write_request
@@ -26,6 +26,7 @@ from secretd.model import SecretValue
 from secretd.operations import OPERATIONS, Reply, Request, fields_of
 from secretd.wire.memfd import read_value, seal_value
 from secretd.wire.native import Message, NativeFraming, Pause
+from secretd.wire.outgoing import Outgoing
 
 _VALUE_FIELDS: dict[type[Request[Reply]], str] = {
     operation.request: field.name
@@ -36,29 +37,10 @@ _VALUE_FIELDS: dict[type[Request[Reply]], str] = {
 
 
 @dataclass(slots=True)
-class Outgoing:
-    """A request on its way: what of it is not yet sent.
+class OutgoingRequest(Outgoing):
+    """A request on its way; ``serial`` is what its answer will name."""
 
-    Attributes:
-        serial: the request's.
-        rest: the bytes still to be sent.
-        descriptor: goes with the first of the bytes, and is closed once it has.
-    """
-
-    serial: int
-    rest: memoryview
-    descriptor: int | None = None
-
-    def advance(self, sent: int) -> None:
-        """Note that so many bytes, and with them the descriptor, were sent."""
-        self.close()
-        self.rest = self.rest[sent:]
-
-    def close(self) -> None:
-        """Close the descriptor if it is still here."""
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-            self.descriptor = None
+    serial: int = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +71,7 @@ class Exchange:
         self._serials: dict[int, int] = {}
         self._next_serial = 0
 
-    def request(self, request: Request[Reply]) -> Outgoing:
+    def request(self, request: Request[Reply]) -> OutgoingRequest:
         """Write a request under a serial of its own; it counts as sent from here on.
 
         Raises:
@@ -104,7 +86,7 @@ class Exchange:
         data = self._framing.send(body)
         self._pending[serial] = _Pending(self._framing.sent, type(request))
         self._serials[self._framing.sent] = serial
-        return Outgoing(serial, memoryview(data), descriptor)
+        return OutgoingRequest(memoryview(data), descriptor, serial=serial)
 
     def receive(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
         """Take in what one recvmsg gave."""

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
-from secretd.client.exchange import Answer, Exchange, Outgoing
+from secretd.client.exchange import Answer, Exchange, OutgoingRequest
 from secretd.client.peer import check_peer
-from secretd.client.transport import broken, closed, new_socket, receive_some, send_some, unreachable, went_away
+from secretd.client.transport import broken, closed, new_socket, receive_some, unreachable, went_away
 from secretd.errors import SecretdError, UnreachableError
 from secretd.operations import ReplyT, Request
 
@@ -91,13 +91,13 @@ class Client:
         except OSError as error:
             raise broken(error) from None
 
-    def _send(self, outgoing: Outgoing, deadline: float) -> None:
+    def _send(self, outgoing: OutgoingRequest, deadline: float) -> None:
         try:
             # A daemon that hung up may have said why: that is still to be read.
             with suppress(BrokenPipeError, ConnectionResetError):
                 while outgoing.rest:
                     self._wait_until(deadline)
-                    send_some(self._socket, outgoing)
+                    outgoing.send_some(self._socket)
         finally:
             outgoing.close()
 

@@ -1,4 +1,4 @@
-"""The socket calls that both clients make: connect, send a part, receive a part.
+"""The socket calls that both clients make: connect, receive a part.
 
 Source: unix(7); docs/protocol.md, "Which message a descriptor belongs to".
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import socket
-from array import array
 from pathlib import Path
 
 from secretd import limits
-from secretd.client.exchange import Exchange, Outgoing
+from secretd.client.exchange import Exchange
 from secretd.errors import ConfigError, UnreachableError
 
 _RECEIVE_BYTES = 65_536
@@ -55,19 +54,6 @@ def went_away() -> UnreachableError:
 def closed() -> UnreachableError:
     """Say that the connection has ended before."""
     return UnreachableError("this connection to the daemon is closed")
-
-
-def send_some(connection: socket.socket, outgoing: Outgoing) -> None:
-    """Send as much of one request as the socket takes; its descriptor goes with the first bytes.
-
-    Raises:
-        OSError: as sendmsg(2) says.
-    """
-    ancillary = []
-    if outgoing.descriptor is not None:
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [outgoing.descriptor]))]
-    # One request a call: a descriptor may not share a sendmsg with another message's bytes.
-    outgoing.advance(connection.sendmsg([outgoing.rest], ancillary, socket.MSG_NOSIGNAL))
 
 
 def receive_some(connection: socket.socket, exchange: Exchange) -> bool:

@@ -7,7 +7,6 @@ read; one that sends many requests at once gets a turn after a turn of everybody
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from array import array
 from collections import deque
@@ -22,34 +21,6 @@ from secretd.doors.stepping import Done, Waiting
 _DESCRIPTOR_BYTES = array("i").itemsize
 _ANCILLARY = socket.CMSG_SPACE((limits.DESCRIPTORS_PER_MESSAGE + 1) * _DESCRIPTOR_BYTES)
 """Room for one descriptor too many, so that a surplus is seen; the kernel closes what does not fit."""
-
-
-class _Outgoing:
-    """An answer on its way out, and the descriptor that still has to go with it."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.rest = memoryview(answer.data)
-        self.descriptor = answer.descriptor
-        # What keeping it costs beside its bytes: the objects around it, and the memory behind a descriptor.
-        self.cost = len(answer.data) + limits.ANSWER_BYTES
-        if answer.descriptor is not None:
-            self.cost += limits.VALUE_BYTES
-
-    def send_some(self, connection: socket.socket) -> None:
-        """Send what the socket takes now.
-
-        A descriptor goes out with the first bytes of its own answer and with no other's (docs/protocol.md).
-        """
-        ancillary = [] if self.descriptor is None else [_rights(self.descriptor)]
-        sent = connection.sendmsg([self.rest], ancillary)
-        self.close()
-        self.rest = self.rest[sent:]
-
-    def close(self) -> None:
-        """Close the descriptor if it is still here."""
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-            self.descriptor = None
 
 
 class _State(Enum):
@@ -78,7 +49,7 @@ class Connection:
         self._reading = False
         self._turn_waits = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outgoing: deque[_Outgoing] = deque()
+        self._outgoing: deque[Answer] = deque()
         self._outgoing_cost = 0
         self._writing = False
         self._watch_reads()
@@ -98,8 +69,8 @@ class Connection:
         self._watch_reads()
         self._watch_writes(wanted=False)
         close_foreign(self._session.give_up())
-        for outgoing in self._outgoing:
-            outgoing.close()
+        for answer in self._outgoing:
+            answer.close()
         self._outgoing.clear()
         self._socket.close()
         self._closed(self)
@@ -184,12 +155,11 @@ class Connection:
             self._take_turn()
 
     def _send(self, answer: Answer) -> None:
-        outgoing = _Outgoing(answer)
         if self._state is _State.CLOSED:
-            outgoing.close()
+            answer.close()
             return
-        self._outgoing.append(outgoing)
-        self._outgoing_cost += outgoing.cost
+        self._outgoing.append(answer)
+        self._outgoing_cost += answer.cost
 
     def _flush(self) -> None:
         try:
@@ -220,10 +190,6 @@ class Connection:
     def _end_if_answered(self) -> None:
         if self._state is _State.ENDING and not self._tasks and not self._outgoing:
             self.abort()
-
-
-def _rights(descriptor: int) -> tuple[int, int, array[int]]:
-    return socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor])
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:

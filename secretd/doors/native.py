@@ -100,11 +100,11 @@ class NativeSession(Session):
         carried = reply.value if document.descriptor and isinstance(reply, GotValue) else None
         body = write_reply(document.serial, document.operation, reply, value_by_descriptor=carried is not None)
         framed = self._framing.send(body)
-        return Answer(framed, memfd.seal_value(carried) if carried is not None else None)
+        return Answer(memoryview(framed), memfd.seal_value(carried) if carried is not None else None)
 
     def _error(self, error: SecretdError, ordinal: int, serial: int | None) -> Answer:
         body = write_error(error, message=ordinal) if serial is None else write_error(error, serial=serial)
-        return Answer(self._framing.send(body))
+        return Answer(memoryview(self._framing.send(body)))
 
 
 def _read(document: RequestDocument, descriptors: Sequence[int]) -> Request[Reply]:

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from secretd import limits
 from secretd.doors.stepping import Done, Waiting
 from secretd.model import Caller
+from secretd.wire.outgoing import Outgoing
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Bytes for the peer, and the descriptor that goes with them; the taker closes it."""
+@dataclass(slots=True)
+class Answer(Outgoing):
+    """A framed message for the peer, and what keeping it costs until he has read it."""
 
-    data: bytes
-    descriptor: int | None = None
+    cost: int = field(init=False)
 
-    def __repr__(self) -> str:
-        return f"Answer({len(self.data)} bytes)"
+    def __post_init__(self) -> None:
+        # Beside its bytes: the objects around it, and the memory behind a descriptor.
+        behind = limits.VALUE_BYTES if self.descriptor is not None else 0
+        self.cost = len(self.rest) + limits.ANSWER_BYTES + behind
 
 
 @dataclass(frozen=True, slots=True)

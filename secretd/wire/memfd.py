@@ -1,7 +1,7 @@
 """Values that travel as sealed memory: into a memfd, and out of one that a peer sent.
 
-This is the one module of wire/ that makes system calls.  A sealed memfd is a format like any other, but the
-kernel keeps its rules: whether nobody can change or cut the bytes any more is not in the bytes.  No call here
+Beside outgoing.py this is the module of wire/ that makes system calls.  A sealed memfd is a format like any other,
+but the kernel keeps its rules: whether nobody can change or cut the bytes any more is not in the bytes.  No call here
 can wait on a peer: a descriptor is asked for its seals first, which only the kernel's own memory files
 have, and nothing else is asked of any other kind of file (a stat may hang for ever on a file system that the peer
 serves; so may a close, which is why an owner should not close a refused descriptor where others wait).

@@ -17,6 +17,7 @@ from helpers.clients import descriptors_in_use
 from helpers.fake_daemon import DEADLINE_S, Conversation, FakeDaemon, Received
 from secretd import limits
 from secretd.client import AsyncClient, aio
+from secretd.client.exchange import OutgoingRequest
 from secretd.errors import NotFoundError, SecretdError, UnreachableError
 from secretd.model import Digest, SecretValue
 from secretd.operations import Changed, Delete, Deleted, GetValue, GotValue, Reply, Request, SetValue, Whoami
@@ -322,7 +323,7 @@ def test_a_kernel_that_can_send_no_more(tmp_path: Path, monkeypatch: pytest.Monk
 
     async def ask(path: Path) -> None:
         async with await AsyncClient.connect(path) as client:
-            monkeypatch.setattr(aio, "send_some", no_buffers)
+            monkeypatch.setattr(OutgoingRequest, "send_some", no_buffers)
             with pytest.raises(UnreachableError, match="broke: No buffer space"):
                 await client.call(Delete(ID))
 

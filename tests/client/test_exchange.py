@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secretd import limits
-from secretd.client.exchange import Answer, Exchange, Outgoing
+from secretd.client.exchange import Answer, Exchange, OutgoingRequest
 from secretd.errors import NotFoundError, RemoteProtocolError
 from secretd.operations import Delete, Deleted
 
@@ -100,4 +100,4 @@ def test_any_bytes_give_answers_or_the_daemons_fault(pieces: list[bytes]) -> Non
 
 
 def test_a_request_on_its_way_does_not_show_itself() -> None:
-    assert "sesame" not in repr(Outgoing(0, memoryview(b"open sesame")))
+    assert "sesame" not in repr(OutgoingRequest(memoryview(b"open sesame"), serial=0))
