@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from secretd.crypto.slots import SlotLocation, read_slot_key
+from secretd.crypto.slots import SlotLocation, is_missing, read_slot_key
 from secretd.errors import SealError
 from secretd.model import SlotKind
 
@@ -240,3 +240,28 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     with pytest.raises(SealError):
         read_slot_key(location, UID)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    ("put", "missing"),
+    [
+        pytest.param("nothing", True, id="nothing"),
+        pytest.param("no-directory", True, id="no-directory"),
+        pytest.param("a-file-for-a-directory", True, id="a-file-for-a-directory"),
+        pytest.param("a-file", False, id="a-file"),
+        pytest.param("a-broken-link", False, id="a-broken-link"),
+        pytest.param("a-name-too-long", False, id="what-cannot-be-told"),
+    ],
+)
+def test_what_is_missing(tmp_path: Path, put: str, missing: bool) -> None:
+    directory = tmp_path / ("x" * 300 if put == "a-name-too-long" else "keys")
+    location = SlotLocation(FILE, directory)
+    if put == "a-file-for-a-directory":
+        directory.write_bytes(b"")
+    elif put in ("nothing", "a-file", "a-broken-link"):
+        directory.mkdir()
+    if put == "a-file":
+        location.path.write_bytes(b"")
+    elif put == "a-broken-link":
+        location.path.symlink_to("nowhere")
+    assert is_missing(location) is missing
