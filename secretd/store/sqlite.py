@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 from secretd import limits
 from secretd.errors import ConfigError, StoreError
-from secretd.store.base import Change, Operation, Page, Record, RevisionConflict, RevisionIs, Store
+from secretd.store.base import Change, Operation, Page, Record, RevisionIs, Store
 from secretd.store.changes import ChangeLog
 from secretd.store.sqlite_database import Commit, Database, Outcome, Reader
 from secretd.store.sqlite_errors import Translating
@@ -142,7 +142,7 @@ class SqliteStore(Store):
         self._thread.submit(self._database.checkpoint)
 
     def _answer(self, revision: asyncio.Future[int], outcome: Outcome) -> None:
-        if isinstance(outcome, RevisionConflict):
+        if isinstance(outcome, Exception):
             _fail(revision, outcome)
             return
         # The changes first: who is answered finds the revision to be the latest.

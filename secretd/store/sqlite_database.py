@@ -19,13 +19,19 @@ import logging
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from secretd import limits
-from secretd.errors import StoreCorruptError, StoreOutcomeUnknownError, StoreUnavailableError
+from secretd.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreOutcomeUnknownError,
+    StoreUnavailableError,
+)
 from secretd.store.base import (
     Change,
     Delete,
@@ -38,8 +44,19 @@ from secretd.store.base import (
     prefix_end,
 )
 from secretd.store.directory import HeldDirectory
-from secretd.store.sqlite_errors import Translating, symbolic_name, translated_at_commit
-from secretd.store.sqlite_files import DATABASE, REVISION, log_of, open_reader, open_writer
+from secretd.store.sqlite_errors import Translating, lacks_room, symbolic_name, translated_at_commit
+from secretd.store.sqlite_files import (
+    DATABASE,
+    PAGE_BYTES,
+    RESERVE,
+    REVISION,
+    log_of,
+    open_reader,
+    open_writer,
+)
+from secretd.store.sqlite_room import Growth, Reserve
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +87,7 @@ class Applied:
     changes: tuple[Change, ...]
 
 
-Outcome = Applied | RevisionConflict
+Outcome = Applied | RevisionConflict | StoreError
 
 
 class Reader:
@@ -121,8 +138,11 @@ class Database:
         self._directory = directory
         self._log_path = log_of(directory.path)
         self._checkpoint_at = int(limits.STORE_LOG_BYTES)
+        self._reserve = Reserve(directory.path / RESERVE)
+        self._reserve.give_up_if_short()
         with Translating():
             self._connection = open_writer(directory.path)
+        self._growth = Growth(directory.path / DATABASE)
         self._database_path = directory.path / DATABASE
         self._identity = self._database_path.stat()
         self.checkpoint()
@@ -130,20 +150,46 @@ class Database:
     def apply(self, group: Sequence[Commit]) -> list[Outcome]:
         """Apply the commits, in order, in one transaction: each wholly, or not at all if it conflicts.
 
+        If there is no room for all of them, those that do not make the database larger are applied all the same.
+
         Raises:
             StoreError: and nothing of the group was applied, unless it is StoreOutcomeUnknownError.
         """
         self._check_that_it_is_there()
         try:
+            return self._apply(group, self._growth.take)
+        except StoreFullError:
+            # The log's own room may do: emptying it takes none (see sqlite_room).
+            self.checkpoint()
+        try:
+            return self._apply(group, self._growth.take)
+        except StoreFullError:
+            return [self._apply_by_reserve(commit) for commit in group]
+
+    def _apply_by_reserve(self, commit: Commit) -> Outcome:
+        try:
+            return self._apply([commit], self._give_reserve_to_log)[0]
+        except StoreError as error:
+            return error
+        finally:
+            if not self._reserve.held:
+                self.checkpoint()
+
+    def _give_reserve_to_log(self, size_bytes: int) -> None:
+        self._growth.require(size_bytes)
+        self._reserve.give_up()
+
+    def _apply(self, group: Sequence[Commit], make_room: Callable[[int], None]) -> list[Outcome]:
+        try:
             with Translating():
                 self._connection.execute("BEGIN IMMEDIATE")
                 outcomes = _Group(self._connection).apply(group)
+                make_room(self._pages() * PAGE_BYTES)
             try:
                 self._connection.execute("COMMIT")
             except sqlite3.Error as error:
                 raise translated_at_commit(error) from None
         except StoreOutcomeUnknownError:
-            self._roll_back()
             self._settle()
             raise
         finally:
@@ -189,12 +235,16 @@ class Database:
             StoreUnavailableError: it succeeded, so what failed before is surely not applied.
         """
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("UPDATE meta SET number = number + 1 WHERE name = ?", (REVISION,))
-            self._connection.execute("COMMIT")
+            self._relieved(self._end_with_revision)
         except sqlite3.Error:
             return
         raise StoreUnavailableError("the store's database failed for a moment; nothing was changed")
+
+    def _end_with_revision(self) -> None:
+        self._roll_back()
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute("UPDATE meta SET number = number + 1 WHERE name = ?", (REVISION,))
+        self._connection.execute("COMMIT")
 
     def log_is_long(self) -> bool:
         """Say whether it is time for a checkpoint. Any thread may ask."""
@@ -206,9 +256,10 @@ class Database:
         A failure harms no commit, as they are all in the log: it is tried again after more of them.
         """
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._relieved(self._empty_log)
         except sqlite3.Error as error:
             _log.warning("the store's log could not be emptied", extra={"sqlite": symbolic_name(error)})
+        self._reserve.keep()
         self._checkpoint_at = self._log_bytes() + limits.STORE_LOG_BYTES
 
     def close(self) -> None:
@@ -217,7 +268,25 @@ class Database:
             self.checkpoint()
             self._connection.close()
         finally:
+            self._growth.close()
             self._directory.close()
+
+    def _empty_log(self) -> None:
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _relieved(self, work: Callable[[], T]) -> T:
+        """Do what a full disk must not stop: by the reserve's room, if there is no other."""
+        try:
+            return work()
+        except sqlite3.Error as error:
+            if not lacks_room(error):
+                raise
+        self._reserve.give_up()
+        return work()
+
+    def _pages(self) -> int:
+        pages: int = self._connection.execute("PRAGMA page_count").fetchone()[0]
+        return pages
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

@@ -4,8 +4,9 @@ A failure before COMMIT was issued leaves nothing behind.  One of COMMIT itself 
 may be whole in the write-ahead log although its fsync failed, and a crash before the next commit overwrites it
 would bring it to life.  Only where SQLite cannot have written that frame is the commit surely not applied:
 
-    FULL    the frame's own write failed. With psow=1 (see sqlite_database) it is the last of its transaction
-    BUSY    COMMIT waited for a lock and wrote nothing
+    FULL          the frame's own write failed. With psow=1 (see sqlite_files) it is the last of its transaction
+    IOERR_WRITE   likewise: on a local file system a write that fails has written nothing
+    BUSY          COMMIT waited for a lock and wrote nothing
 
 Source: SQLite 3.40 to 3.51, "Result and Error Codes"; src/wal.c, sqlite3WalFrames; src/os_unix.c, unixWrite.
 """
@@ -35,7 +36,10 @@ _BEFORE_COMMIT: dict[str, type[StoreError]] = {
     "MISMATCH": StoreCorruptError,
 }
 
-_AT_COMMIT: dict[str, type[StoreError]] = _BEFORE_COMMIT | {"BUSY": StoreUnavailableError}
+_AT_COMMIT: dict[str, type[StoreError]] = _BEFORE_COMMIT | {
+    "BUSY": StoreUnavailableError,
+    "IOERR_WRITE": StoreUnavailableError,
+}
 
 _MESSAGES: dict[type[StoreError], str] = {
     StoreFullError: "the store has no room left; nothing was changed",
@@ -60,6 +64,11 @@ def symbolic_name(error: sqlite3.Error) -> str | None:
     return getattr(error, "sqlite_errorname", None)
 
 
+def lacks_room(error: sqlite3.Error) -> bool:
+    """Say whether there was no room on the disk."""
+    return symbolic_name(error) == "SQLITE_FULL"
+
+
 class Translating:
     """A context that lets no sqlite3.Error pass."""
 
@@ -79,6 +88,7 @@ def _from_table(error: sqlite3.Error, table: dict[str, type[StoreError]], otherw
         # Our own misuse, and no peer's business.
         return RuntimeError("a connection to the store was used wrongly")
     _log.warning("the store's database failed", extra={"sqlite": name})
-    # Of SQLITE_IOERR_FSYNC, say, the second word is the kind.
-    kind = table.get(name.split("_")[1], otherwise)
+    detail = name.removeprefix("SQLITE_")
+    # Of SQLITE_IOERR_FSYNC, say, the second word is the kind, and mostly enough.
+    kind = table.get(detail) or table.get(detail.split("_")[0], otherwise)
     return kind(_MESSAGES[kind])

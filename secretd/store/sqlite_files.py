@@ -1,6 +1,10 @@
 """The files of the SQLite store: what is opened, how, and what is left alone.
 
 A file that is not ours, or no SQLite database, is refused, as is one in a newer format, without a byte written.
+The database is this process's alone, so the index of its log is in memory (SQLite's unix-excl).  It would be a file
+that is mapped into memory, and where a page of such a file cannot be written, on a full disk or on one that has
+become read-only, the kernel ends the process.
+
 A new database is made under another name and renamed, so it is there with all its tables or not at all.
 
 Source: SQLite, "Database File Format", "Uniform Resource Identifiers", "PRAGMA Statements".
@@ -25,12 +29,18 @@ FORMAT = 1
 DATABASE = "store.db"
 """The database's name in its directory."""
 
+RESERVE = "reserve"
+"""The name of the file beside it that holds room for bad times."""
+
+PAGE_BYTES = 4096
+
 REVISION = b"revision"
 """The row of meta that holds the store's revision."""
 
 _NEW = "store.db.new"
 _LOG_SUFFIX = "-wal"
-_SIDE_FILES = (_LOG_SUFFIX, "-shm", "-journal")
+_INDEX_SUFFIX = "-shm"
+_SIDE_FILES = (_LOG_SUFFIX, _INDEX_SUFFIX, "-journal")
 
 _BUSY_SECONDS = 5.0
 """How long a checkpoint waits for the reader, which is done in microseconds."""
@@ -68,6 +78,9 @@ def open_writer(directory: Path) -> sqlite3.Connection:
     path, log = directory / DATABASE, log_of(directory)
     if path.exists():
         _look(path, log)
+        # To look into a log SQLite made an index in a file; nobody reads that any more.
+        with contextlib.suppress(OSError):
+            path.with_name(path.name + _INDEX_SUFFIX).unlink()
     else:
         _create(path, log)
     return _connect_to_write(path)
@@ -82,7 +95,8 @@ def open_reader(directory: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path, parameters: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.as_uri()}?{parameters}", uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
+    name = f"{path.as_uri()}?vfs=unix-excl&{parameters}"
+    connection = sqlite3.connect(name, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
     # A damaged record may claim to be text: its bytes come as they are, and the seal above does not open.
     connection.text_factory = bytes
     return connection
@@ -94,7 +108,7 @@ def _connect_to_write(path: Path) -> sqlite3.Connection:
         # pads nothing: a transaction's last frame is the last that is written, which sqlite_errors counts on.
         connection = _connect(path, "mode=rw&psow=1")
         undo.callback(connection.close)
-        connection.execute("PRAGMA page_size = 4096")
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != b"wal":
             raise StoreUnavailableError("the store's file system does not support SQLite's write-ahead log")

@@ -16,7 +16,7 @@ from secretd.errors import StoreCorruptError, StoreError, StoreUnavailableError
 from secretd.store import sqlite_files
 from secretd.store.base import Put
 from secretd.store.sqlite import SqliteStore
-from secretd.store.sqlite_files import APPLICATION_ID, DATABASE, FORMAT
+from secretd.store.sqlite_files import APPLICATION_ID, DATABASE, FORMAT, RESERVE
 
 Contents = dict[str, bytes]
 
@@ -29,7 +29,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def contents(directory: Path) -> Contents:
-    return {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "lock"}
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.name not in {"lock", RESERVE}}
 
 
 def modes(directory: Path) -> dict[str, int]:
@@ -91,7 +91,8 @@ def test_all_files_are_private_whatever_the_umask(directory: Path, umask: int) -
     async def body() -> None:
         store = await SqliteStore.open(str(directory))
         await store.commit([Put(b"k", b"v")])
-        assert modes(directory) == dict.fromkeys([DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "lock"], 0o600)
+        names = [DATABASE, f"{DATABASE}-wal", RESERVE, "lock"]
+        assert modes(directory) == dict.fromkeys(names, 0o600)
         await store.close()
 
     before = os.umask(umask)
@@ -165,11 +166,9 @@ def test_what_is_not_ours_to_write_is_refused_untouched(
     after = contents(directory)
     # Only where there is a log may SQLite have to make its index to look into it.
     if after.keys() != before.keys():
-        assert after.keys() - before.keys() == {f"{DATABASE}-shm"}
+        assert after.pop(f"{DATABASE}-shm")
         assert f"{DATABASE}-wal" in before
-    assert {name: after[name] for name in before if not name.endswith("-shm")} == {
-        name: data for name, data in before.items() if not name.endswith("-shm")
-    }
+    assert after == before
     assert str(directory) not in str(caught.value)
 
 

@@ -1,0 +1,106 @@
+"""Programs that do one thing with the whole core, all of it in their main thread, to be killed at a system call.
+
+first DIRECTORY     begin with nothing, or with what an earlier one left: make keys and store, allocate an id
+CHANGE DIRECTORY    make one change (see CHANGES) to what ``prepare`` left there
+
+Each says "answered" once what it did was answered, and then ends in order.
+
+strace counts the calls of each thread by itself, so a store with a thread of its own would meet the K-th call of
+another.  Here the store's worker runs what it is given at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from helpers.core import Core, open_core
+from helpers.load import State
+from secretd import operations as ops
+from secretd.model import Attributes, SealState, SecretDocument, SecretValue, Usage, UsageType
+from secretd.store import sqlite
+
+SECRET, FIRST = UUID(int=1), UUID(int=2)
+OLD = State(Attributes(Usage(UsageType.VOLUME, "/old"), "d" * 1_000), b"old" * 3_000)
+NEW = State(Attributes(Usage(UsageType.CEPH, "new"), "n" * 2_000), b"new" * 9_000)
+IN_MEMORY = Attributes(OLD.attributes.usage, OLD.attributes.description, ephemeral=True)
+
+CHANGES: dict[str, tuple[State | None, State | None]] = {
+    "set-xml": (OLD, State(NEW.attributes, OLD.value)),
+    "set-value": (OLD, State(OLD.attributes, NEW.value)),
+    "delete": (OLD, None),
+    "to-memory": (OLD, None),
+    "to-store": (None, OLD),
+}
+"""What is in the store before and after each change."""
+
+
+async def prepare(directory: Path, state: State | None) -> None:
+    """Make a store that holds this as SECRET; None for a secret in memory, which ends with the process."""
+    async with open_core(directory) as core:
+        if state is not None:
+            await _put(core, state.attributes, state.value)
+
+
+async def first(directory: Path) -> None:
+    async with open_core(directory) as core:
+        if core.seal.status.state is not SealState.OPEN:
+            raise RuntimeError(core.seal.status.reason)
+        await core.call(ops.SetValue(FIRST, SecretValue(b"first")))
+        say_answered()
+
+
+async def change(name: str, directory: Path) -> None:
+    async with open_core(directory) as core:
+        if name == "to-store":
+            await _put(core, IN_MEMORY, OLD.value)
+        await core.call(REQUESTS[name])
+        say_answered()
+
+
+async def _put(core: Core, attributes: Attributes, value: bytes | int | None) -> None:
+    if not isinstance(value, bytes):
+        raise TypeError("a value of bytes is put")
+    await core.call(ops.SetXml(SECRET, SecretDocument(attributes)))
+    await core.call(ops.SetValue(SECRET, SecretValue(value)))
+
+
+REQUESTS: dict[str, ops.Request[Any]] = {
+    "set-xml": ops.SetXml(SECRET, SecretDocument(NEW.attributes)),
+    "set-value": ops.SetValue(SECRET, SecretValue(b"new" * 9_000)),
+    "delete": ops.Delete(SECRET),
+    "to-memory": ops.SetXml(SECRET, SecretDocument(IN_MEMORY)),
+    "to-store": ops.SetXml(SECRET, SecretDocument(OLD.attributes)),
+}
+
+
+def say_answered() -> None:
+    # In one system call, and with nothing left for the end of the process to write.
+    os.write(1, b"answered\n")
+
+
+class AtOnce(Executor):
+    """Stands in for the store's worker thread."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*arguments, **named))
+        except Exception as error:  # noqa: BLE001  # as every executor does
+            done.set_exception(error)
+        return done
+
+
+if __name__ == "__main__":
+    program, place = sys.argv[1:]
+    sqlite.ThreadPoolExecutor = AtOnce  # type: ignore[assignment, attr-defined]  # see the module
+    asyncio.run(first(Path(place)) if program == "first" else change(program, Path(place)))
