@@ -1,0 +1,180 @@
+"""What fuzzing starts from: one good input at least for everything that a target reads, and known bad ones.
+
+Documents follow from the table of operations, what is stored from the vectors; nothing here is kept as a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from helpers import storage_vectors
+from helpers.documents import DIGEST, SECRET_ID
+from secretd import limits
+from secretd.core import attributes as attributes_record
+from secretd.documents.messages import write_error, write_reply, write_request
+from secretd.documents.secret import write_secret
+from secretd.documents.vocabulary import ATTRIBUTES, ELEMENTS
+from secretd.errors import WIRE_ERRORS
+from secretd.model import Attributes, Digest, SecretDocument, SecretValue, Usage, UsageType
+from secretd.operations import OPERATIONS, Field, SetValue, fields_of
+
+MARKER = "hunter2"
+"""Stands for a value wherever a text may stand: no error may quote it."""
+
+_BAD_DOCUMENTS = (
+    b"",
+    b"<",
+    b"<secret>",
+    b"<secret/><secret/>",
+    b"\xef\xbb\xbf<secret/>",
+    b"\xfe\xff\x00<\x00a\x00/\x00>",
+    b"<secret \xff=''/>",
+    b"<secret private='yes' private='no'/>",
+    b"<!DOCTYPE secret [<!ENTITY a 'hunter2'>]><secret><description>&a;</description></secret>",
+    b"<?xml version='1.0' encoding='UTF-16'?><secret/>",
+    b"<?xml-stylesheet href='hunter2'?><secret/>",
+    b"<secret><description>&#0;&#x110000;&hunter2;</description></secret>",
+    b"<secret xmlns='urn:hunter2'/>",
+    b"<secret xmlns:a='urn:hunter2'><a:hunter2/></secret>",
+    b"<secret><description><![CDATA[hunter2]]><!-- hunter2 --></description></secret>",
+    b"<secret>" * 20,
+    b"<request serial='1'><hunter2/></request>",
+    b"<request serial='4294967296'><status/></request>",
+    b"<request serial='1'><set-value secret='hunter2'><value>hunter2</value></set-value></request>",
+)
+
+_LONG_PARTS = (b"<status/>", b"<secret private='yes'><uuid>a</uuid></secret>", b"&lt;", b"<a b='c'/>", b"<!-- -->")
+
+_SAMPLES: dict[object, Any] = {
+    bool: True,
+    str: f"a <b> & {MARKER}",
+    UUID: UUID(SECRET_ID),
+    Digest: Digest(DIGEST),
+    SecretValue: SecretValue(b"open sesame"),
+    Usage: Usage(UsageType.VOLUME, f"/{MARKER}"),
+    SecretDocument: SecretDocument(
+        Attributes(Usage(UsageType.ISCSI, MARKER), "é", ephemeral=True, private=True), UUID(SECRET_ID)
+    ),
+}
+
+DOCUMENT_TOKENS = (
+    *sorted(ELEMENTS),
+    *sorted(ATTRIBUTES),
+    *(f"<{name}" for name in sorted(ELEMENTS)),
+    *(f"</{name}>" for name in sorted(ELEMENTS)),
+    *(f" {name}='" for name in sorted(ATTRIBUTES)),
+    *("'/>", "'>", "yes", "no", "&lt;", "&#10;", "<!--", "-->", "<![CDATA[", "]]>", "<?", "?>", "<!DOCTYPE "),
+    *(kind.value for kind in UsageType),
+    *(SECRET_ID, DIGEST, MARKER, "xmlns:a='", "AAAA", "===="),
+)
+"""What a document is made of, for a fuzzer that puts pieces together."""
+
+JSON_TOKENS = ('":', '{"', "[[", "null", "true", "NaN", "-1", "1e9", "1.0", "\\u0061", "\\ud800", '","')
+
+
+def requests() -> Iterator[bytes]:
+    """Give a request of each operation, with and without what may be left out and what travels beside it."""
+    for operation in OPERATIONS:
+        for full in (False, True):
+            yield write_request(1, _sample(operation.request, full), descriptor=full)
+        yield write_request(2, _sample(operation.request, full=True), value_by_descriptor=True)
+    yield write_request(3, SetValue(UUID(SECRET_ID), SecretValue(bytes(limits.VALUE_BYTES))))
+    yield from _BAD_DOCUMENTS
+    for part in _LONG_PARTS:
+        yield b"<request serial='4'>" + part * ((limits.MESSAGE_BYTES - 40) // len(part)) + b"</request>"
+
+
+def replies() -> Iterator[bytes]:
+    """Give a reply of each operation, and each error."""
+    for operation in OPERATIONS:
+        for full in (False, True):
+            yield write_reply(1, operation, _sample(operation.reply, full), value_by_descriptor=full)
+    for error in WIRE_ERRORS.values():
+        yield write_error(error("no"), serial=1)
+        yield write_error(error("no"), message=1)
+    yield from _BAD_DOCUMENTS
+
+
+def secrets() -> Iterator[bytes]:
+    """Give a secret's document with each usage, written by us and as others write it."""
+    for attributes in _attributes():
+        yield write_secret(SecretDocument(attributes, UUID(SECRET_ID))).encode()
+    yield f"<secret><uuid> {UUID(SECRET_ID).hex} </uuid><volume>/a</volume></secret>".encode()
+    yield f"<secret other='{MARKER}'><other/><description>a<b>c</b></description></secret>".encode()
+    yield from _BAD_DOCUMENTS
+
+
+def streams() -> Iterator[bytes]:
+    """Give what helpers.fuzz_targets makes pieces and descriptors of."""
+    yield b""
+    yield b"\x58<status/>\0x"
+    yield b"\x11a\0\x0db\x1acd\0"
+    yield b"\xf8" * 3 + b"\x08\0"
+    yield b"\xf9" * 2 + b"\xff\x0b\0\x0b\0"
+    yield bytes(range(256))
+
+
+def records() -> Iterator[bytes]:
+    """Give the vectors of records, each behind its name and that one's length."""
+    for vector in _vectors("records.json"):
+        name = bytes.fromhex(vector["name"])
+        yield bytes([len(name) - 1]) + name + bytes.fromhex(vector["sealed"])
+
+
+def seal_files() -> Iterator[bytes]:
+    """Give the vectors of seal files."""
+    for vector in _vectors("seal-files.json"):
+        yield "".join(part * times for part, times in vector["text"]).encode()
+
+
+def keyring_payloads() -> Iterator[bytes]:
+    """Give the payloads of the vectors of seal files."""
+    yield from {vector["payload"].encode() for vector in _vectors("seal-files.json") if "payload" in vector}
+
+
+def padded_values() -> Iterator[bytes]:
+    """Give the vectors of padding."""
+    for vector in _vectors("padding.json"):
+        yield b"".join(bytes.fromhex(part) * times for part, times in vector["plaintext"])
+
+
+def attributes_records() -> Iterator[bytes]:
+    """Give an attributes record with each usage, and some that no version wrote."""
+    for attributes in _attributes():
+        for counter in (0, 2**64 - 1):
+            yield attributes_record.to_bytes(attributes, counter)
+    yield b'{"description":null,"private":0,"usage":null,"value":[]}'
+    yield b'{"description":[],"private":false,"usage":{},"value":NaN}'
+    yield b"[" * 2000
+
+
+def _attributes() -> Iterator[Attributes]:
+    yield Attributes()
+    yield Attributes(description=f"é {MARKER}", private=True)
+    for kind in UsageType:
+        if kind is not UsageType.NONE:
+            yield Attributes(Usage(kind, MARKER))
+
+
+def _vectors(corpus: str) -> list[dict[str, Any]]:
+    vectors: list[dict[str, Any]] = storage_vectors.CORPORA[corpus]()["vectors"]  # type: ignore[assignment]  # JSON
+    return vectors
+
+
+def _sample(record: type, full: bool = False) -> Any:
+    """Make a request or reply: with every field, or with those only that must be there."""
+    defaults = {item.name: item.default for item in fields(record)}
+    wanted = [item for item in fields_of(record) if full or item.required or (item.many and defaults[item.name] != ())]
+    return record(**{item.name: _value(item, full) for item in wanted})
+
+
+def _value(item: Field, full: bool) -> Any:
+    if item.many:
+        return (_sample(item.type, full),) * 2
+    if item.type in _SAMPLES:
+        return _SAMPLES[item.type]
+    return next(iter(item.type)) if issubclass(item.type, Enum) else item.help.low or 0

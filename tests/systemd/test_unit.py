@@ -1,0 +1,194 @@
+"""The unit in contrib/: what systemd says of it, and a daemon that lives in its sandbox.
+
+No systemd runs here.  What it would make of a process helpers.confine makes, by the same means; the directories are
+made below a directory of the test's own, with the names and modes that the unit says.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from helpers import confine
+from helpers.daemon import DEADLINE_S, RunningDaemon
+from helpers.documents import SECRET_ID
+from helpers.tree import ROOT
+from helpers.users import NOBODY, as_user, directory_of, root_only
+from secretd import operations as ops
+from secretd.client import Client
+from secretd.daemon import paths, reexec
+from secretd.model import Attributes, Mode, SecretDocument, SecretValue, Usage, UsageType
+
+UNIT = ROOT / "contrib" / "secretd.service"
+SETTINGS = confine.settings(UNIT)
+CONFINED = (sys.executable, "-P", confine.__file__, str(UNIT))
+PLACES = {"Configuration": "etc", "State": "var/lib", "Runtime": "run"}
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+
+CONFIG = """\
+[daemon]
+runtime-directory = "{root}/run/secretd"
+
+[store]
+url = "sqlite://{root}/var/lib/secretd/store"
+
+[seal]
+root-key-directory = "{root}/etc/secretd"
+keyring-directory = "{root}/var/lib/secretd/keyring"
+"""
+
+SECRET = UUID(SECRET_ID)
+VALUE = SecretValue(b"open sesame")
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *arguments], capture_output=True, text=True, check=False, timeout=DEADLINE_S
+    )
+
+
+@needs_systemd
+class TestWhatSystemdSays:
+    def test_exposure_is_at_most_1_2(self) -> None:
+        judged = analyze("security", "--offline=true", "--threshold=12", str(UNIT))
+        assert judged.returncode == 0, judged.stdout
+
+    def test_the_threshold_is_held_at_all(self) -> None:
+        assert analyze("security", "--offline=true", "--threshold=1", str(UNIT)).returncode != 0
+
+    def test_nothing_in_it_is_unknown(self, tmp_path: Path) -> None:
+        installed = tmp_path / UNIT.name
+        installed.write_text(UNIT.read_text().replace("/usr/bin/secretd", sys.executable))
+        verified = analyze("verify", str(installed))
+        assert (verified.returncode, verified.stderr) == (0, "")
+
+    def test_a_setting_that_is_unknown_is_noticed(self, tmp_path: Path) -> None:
+        installed = tmp_path / UNIT.name
+        installed.write_text(UNIT.read_text().replace("/usr/bin/secretd", sys.executable) + "[Service]\nNoSuch=1\n")
+        assert "NoSuch" in analyze("verify", str(installed)).stderr
+
+
+class TestWhatItSays:
+    def test_it_runs_system_mode_and_its_directories_are_the_daemons(self) -> None:
+        assert SETTINGS["ExecStart"] == ["/usr/bin/secretd --system"]
+        named = [Path("/", place, *SETTINGS[f"{kind}Directory"]) for kind, place in PLACES.items()]
+        assert paths.directories(Mode.SYSTEM) == paths.Directories(*named)
+        # systemd makes it, but leaves it read-only under ProtectSystem=strict.
+        assert SETTINGS["ReadWritePaths"] == [str(named[0])]
+
+    def test_the_daemon_does_not_have_to_start_anew(self) -> None:
+        assert confine.environment(SETTINGS) == dict([reexec.ALLOCATOR, reexec.TUNABLES, reexec.BINDING])
+
+    def test_callers_stay_who_they_are(self) -> None:
+        assert "PrivateUsers" not in SETTINGS
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """Make the directories as systemd does, below one that everybody can reach."""
+    with directory_of(0) as root:
+        root.chmod(0o755)
+        for kind, place in PLACES.items():
+            (root / place).mkdir(parents=True)
+            directory = root / place / SETTINGS[f"{kind}Directory"][0]
+            directory.mkdir()
+            directory.chmod(int(SETTINGS[f"{kind}DirectoryMode"][0], 8))
+        (root / "etc" / "secretd" / "secretd.toml").write_text(CONFIG.format(root=root))
+        yield root
+
+
+def start(root: Path) -> RunningDaemon:
+    config = root / "etc" / "secretd" / "secretd.toml"
+    return RunningDaemon(root, ("--system", "--config", str(config)), python=(*CONFINED, sys.executable))
+
+
+def as_nobody(code: str, *arguments: object) -> str:
+    command = [*as_user(NOBODY), "/usr/bin/python3", "-c", code, *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False, cwd="/")
+    return result.stdout + result.stderr
+
+
+ASK = """\
+import socket, sys
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b"<request serial='1'><whoami/></request>\\0")
+data = b''
+while not data.endswith(b'\\0'): data += s.recv(65536) or sys.exit('end')
+print(data.decode())
+"""
+
+
+@root_only
+@needs_systemd
+class TestSandbox:
+    def test_the_daemon_lives_in_it(self, root: Path) -> None:
+        with start(root) as daemon:
+            status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+            held = dict(line.split(":\t", 1) for line in status.splitlines())
+            with Client(daemon.socket) as client:
+                digest = client.call(ops.SetValue(SECRET, VALUE)).digest
+                document = SecretDocument(Attributes(Usage(UsageType.VOLUME, "/a")), SECRET)
+                client.call(ops.SetXml(SECRET, document, digest=digest))
+                client.call(ops.GenerateValue(client.call(ops.AllocateId()).secret, 32))
+                assert client.call(ops.List()).entries
+                assert client.call(ops.LookupByUsage(Usage(UsageType.VOLUME, "/a"))).secret == SECRET
+            assert daemon.stop() == 0
+            assert {entry["level"] for entry in daemon.log} <= {"info", "warning"}
+        assert [held[name].strip("0") for name in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")] == [""] * 5
+        assert (held["NoNewPrivs"], held["Seccomp"], held["Seccomp_filters"]) == ("1", "2", "3")
+
+    def test_what_was_stored_is_there_at_the_next_start(self, root: Path) -> None:
+        with start(root) as daemon, Client(daemon.socket) as client:
+            client.call(ops.SetValue(SECRET, VALUE))
+        with start(root) as daemon, Client(daemon.socket) as client:
+            assert client.call(ops.GetValue(SECRET)).value == VALUE
+            client.call(ops.Delete(SECRET))
+
+    def test_freed_memory_is_wiped_in_it(self, root: Path) -> None:
+        with start(root) as daemon, Client(daemon.socket) as client:
+            assert client.call(ops.Status()).memory_wiping
+
+    def test_another_user_reaches_the_sockets_and_nothing_else(self, root: Path) -> None:
+        with start(root):
+            for name in ("secretd-sock", "secretd-sock-ro"):
+                path = root / "run" / "secretd" / name
+                assert stat.S_IMODE(path.stat().st_mode) == 0o666
+                assert "access-denied" in as_nobody(ASK, path)
+            for place in ("etc", "var/lib"):
+                told = as_nobody("import os, sys; os.listdir(sys.argv[1])", root / place / "secretd")
+                assert "PermissionError" in told
+            for attempt in ("os.unlink(sys.argv[1] + '/secretd-sock')", "open(sys.argv[1] + '/new', 'w')"):
+                assert "PermissionError" in as_nobody(f"import os, sys; {attempt}", root / "run" / "secretd")
+
+
+@root_only
+@needs_systemd
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        pytest.param("socket.socket(socket.AF_INET)", id="network"),
+        pytest.param("socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", id="netlink"),
+        pytest.param("mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)", id="executable-memory"),
+        pytest.param("os.chroot('/')", id="chroot"),
+        pytest.param("os.setuid(1)", id="setuid"),
+        pytest.param("os.setpriority(os.PRIO_PROCESS, 0, -1)", id="priority"),
+        pytest.param("os.listdir(sys.argv[1])", id="files-of-others"),
+    ],
+)
+def test_only_the_sandbox_refuses(attempt: str, tmp_path: Path) -> None:
+    with directory_of(NOBODY) as foreign:
+        foreign.chmod(0o700)
+        code = f"import mmap, os, socket, sys\ntry: {attempt}\nexcept OSError: sys.exit(7)"
+        for confined, status in ((CONFINED, 7), ((), 0)):
+            command = [*confined, sys.executable, "-c", code, str(foreign)]
+            result = subprocess.run(
+                command, capture_output=True, text=True, timeout=DEADLINE_S, check=False, cwd=tmp_path
+            )
+            assert (result.returncode, result.stderr) == (status, "")
