@@ -36,7 +36,8 @@ prepare_venv() {
     printf 'Installing secretd into .venv ...\n' >&2
     # What an earlier build left behind would go into the wheel.
     rm -rf build secretd.egg-info
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check ".$extras"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check ".$extras" ||
+        fail 'pip could not install what secretd needs, from a package index on the network or from its own cache'
     rm -rf build secretd.egg-info
     printf '%s\n' "$stamp" >.venv/secretd.stamp
 }

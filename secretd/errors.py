@@ -170,7 +170,7 @@ class DigestMismatchError(ConflictError):
 
 
 class BusyError(ConflictError):
-    """Others kept changing the same secret; nothing was done, and the request may be repeated."""
+    """Others kept changing the same secret, or there are too many connections; nothing was done: try again."""
 
     code = "busy"
     libvirt_code = LibvirtCode.RESOURCE_BUSY
@@ -202,6 +202,15 @@ class PrivateError(AccessDeniedError):
     code = "private"
     libvirt_code = LibvirtCode.INVALID_SECRET
     libvirt_domain = LibvirtDomain.SECRET
+
+
+class QuotaError(SecretdError):
+    """The owner of the secret has as many secrets, or as many bytes of them, as one user may."""
+
+    code = "quota"
+    libvirt_code = LibvirtCode.OPERATION_DENIED
+    libvirt_domain = LibvirtDomain.NONE
+    exit_status = ExitStatus.DENIED
 
 
 # The daemon cannot.

@@ -40,6 +40,16 @@ DESCRIPTION_BYTES = Limit(
 )
 ALPHABET_CHARACTERS = Limit(95, "characters", source="the printable characters of ASCII", seen="invalid-request")
 
+QUOTA_SECRETS = Limit(
+    10_000, "secrets", source="ours; of one uid but root, unless quota.secrets is configured", seen="quota"
+)
+QUOTA_BYTES = Limit(
+    67_108_864,
+    "bytes",
+    source="ours; of the sealed records of one uid but root, unless quota.bytes is configured",
+    seen="quota",
+)
+
 # Documents.
 
 DOCUMENT_BYTES = Limit(65_536, "bytes", source="DESIGN: the native door", seen="invalid-xml")
@@ -66,11 +76,23 @@ SERIAL = Limit(4_294_967_295, "largest serial", source="32 bits, as libvirt's RP
 REQUESTS_IN_FLIGHT = Limit(
     64, "requests", source="of one connection; what waits beyond that stays in the socket", seen="waits"
 )
+REQUESTS_IN_FLIGHT_PER_UID = Limit(
+    128,
+    "requests",
+    source="of all connections of a uid, as many as share a transaction; one for each connection goes beyond it",
+    seen="waits",
+)
 REPLY_BYTES_WAITING = Limit(
     8_388_608,
     "bytes",
     source="ours; 8 MiB for each connection whose peer does not read",
     seen="no more is read until the peer has read",
+)
+REPLY_BYTES_WAITING_PER_UID = Limit(
+    16_777_216,
+    "bytes",
+    source="ours; of all connections of a uid; one reply for each connection goes beyond it",
+    seen="no more is read from a connection until its peer has read",
 )
 ANSWER_BYTES = Limit(
     512, "bytes", source="measured: what an answer of no bytes costs while it waits", seen="counts as waiting bytes"
@@ -78,10 +100,47 @@ ANSWER_BYTES = Limit(
 DENIED_REPLY_BYTES_WAITING = Limit(
     65_536, "bytes", source="ours; for a caller who may do nothing", seen="no more is read until the peer has read"
 )
+DENIED_IDLE_SECONDS = Limit(
+    10,
+    "seconds",
+    source="ours; between two whole messages of a caller who may do nothing, and before his first",
+    seen="the end of the connection",
+)
+MESSAGE_SECONDS = Limit(
+    60,
+    "seconds",
+    source="ours; from the first byte of a message to its last; between messages a caller may be idle",
+    seen="the end of the connection",
+)
+SWEEP_MILLISECONDS = Limit(
+    500, "milliseconds", source="ours; how often all connections are looked at: one clock for all", seen="never"
+)
+CONNECTIONS_PER_UID = Limit(
+    128,
+    "connections",
+    source="that many unfinished messages are under 50 MB; root and the daemon's own user are not counted",
+    seen="busy, then the end of the connection",
+)
+CONNECTIONS_OF_OTHERS = Limit(
+    4_096,
+    "connections",
+    source="ours; of all uids but root and the daemon's own; at most half of the descriptors",
+    seen="busy, then the end of the connection",
+)
+DESCRIPTORS_RESERVED = Limit(
+    128,
+    "descriptors",
+    source="ours; no connection has them, but the store, the log and values under way; at most half of all",
+    seen="busy",
+)
+REFUSALS_LOGGED_SECONDS = Limit(
+    60, "seconds", source="ours; refused connections are counted, and logged no more often than this", seen="never"
+)
 TURN_MILLISECONDS = Limit(
     5, "milliseconds", source="ours; of one connection, before others have their turn", seen="waits"
 )
 MESSAGES_PER_TURN = Limit(16, "messages", source="ours; of one connection, before others have their turn", seen="waits")
+DENIED_MESSAGES_PER_TURN = Limit(1, "messages", source="ours; of a caller who may do nothing", seen="waits")
 READ_BYTES = Limit(65_536, "bytes", source="ours; of one connection at a time", seen="waits")
 SOCKET_PATH_BYTES = Limit(
     107, "bytes", source="unix(7): sun_path has 108, with the NUL at its end", seen="the daemon does not start"
@@ -95,6 +154,9 @@ ACCEPT_PAUSE_SECONDS = Limit(
 )
 DRAIN_SECONDS = Limit(
     10, "seconds", source="a ninth of systemd's TimeoutStopSec", seen="the connection ends unanswered"
+)
+DRAIN_STALL_SECONDS = Limit(
+    2, "seconds", source="ours; without a byte read of what waits for the peer", seen="the connection ends unanswered"
 )
 
 # Lists.
@@ -131,11 +193,38 @@ STORE_LOG_BYTES = Limit(
 STORE_LOG_SECONDS = Limit(
     2, "seconds", source="ours; so long after a commit the log is emptied, and what was deleted is gone", seen="never"
 )
+STORE_GROWTH_BYTES = Limit(
+    1_048_576,
+    "bytes",
+    source="ours; so much room the database's file takes at a time, if there is plenty",
+    seen="never",
+)
+STORE_RESERVE_BYTES = Limit(
+    4_194_304,
+    "bytes",
+    source="ours; room for the log on a full disk: changing the largest secret takes a fortieth of it",
+    seen="store-full for what makes the database larger",
+)
 WATCH_BACKLOG = Limit(4_096, "changes", source="ours; a watcher further behind must scan again", seen="a lost event")
 COMMIT_RETRIES = Limit(8, "tries", source="ours; a loser of eight races in a row tells its caller", seen="busy")
 
 # Keys.
 
+KEY_USES = Limit(
+    4_294_967_296,
+    "uses",
+    source="NIST SP 800-38D, section 8.3: of one key with random nonces",
+    seen="the keyring is rotated before it",
+)
+KEY_USES_BLOCK = Limit(
+    1_048_576, "uses", source="ours; reserved at a time, so a start costs at most 1 of 4,096", seen="never"
+)
+CHANGE_USES = Limit(6, "uses", source="ours; one change seals up to five records", seen="never")
+RESEAL_RECORDS = Limit(40, "records", source="COMMIT_OPERATIONS, each with its precondition", seen="never")
+RESEAL_BYTES = Limit(524_288, "bytes", source="half of COMMIT_BYTES", seen="never")
+CHECK_PAGE = Limit(50, "records", source="ours; looked at in a turn, before others have theirs", seen="never")
+CHECK_PROBLEMS = Limit(100, "problems", source="ours; a reply names so many, and the number of all", seen="fewer")
+RESEAL_PAGE = Limit(100, "records", source="ours; read at a time, so that others have their turn", seen="never")
 ROOT_KEY_BYTES = Limit(32, "bytes", source="AES-256", seen="sealed")
 KEYRING_BYTES = Limit(262_144, "bytes", source="over 1,000 versions of a keyring", seen="sealed")
 ROOT_KEY_RETRY_SECONDS = Limit(

@@ -182,6 +182,26 @@ class SealStatus:
     slots: tuple[SlotKind, ...] = ()
 
 
+class MemoryLock(Enum):
+    """Whether the memory that values are in is kept out of swap: all of it, or nothing is promised."""
+
+    ALL = "all"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStatus:
+    """What was found out of the daemon's own memory.
+
+    Attributes:
+        wiping: what is freed is overwritten: values were freed and could not be found again.
+        locked: whether it is kept out of swap.
+    """
+
+    wiping: bool = False
+    locked: MemoryLock = MemoryLock.NO
+
+
 def check_text(text: str, what: str, most_bytes: int) -> None:
     """Refuse a text that no document can hold.
 

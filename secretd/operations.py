@@ -26,6 +26,7 @@ from uuid import UUID
 from secretd import limits
 from secretd.model import (
     Digest,
+    MemoryLock,
     Mode,
     Permission,
     SealState,
@@ -117,12 +118,12 @@ class GetXml(Request[GotXml]):
 
 @dataclass(frozen=True, slots=True)
 class SetValue(Request[Changed]):
-    """Set the value of a secret; allocate the id if it is new."""
+    """Set the value of a secret; allocate the id if it is new and may be created."""
 
     secret: _Secret
     value: Annotated[SecretValue, Help("the value, 1 to 65,536 bytes")]
     ephemeral: Annotated[bool, Help("if the id is new: keep the secret in memory only, never on any disk")] = False
-    create: Annotated[bool, Help("whether the id may be new")] = True
+    create: Annotated[bool, Help("allocate the id if it is new (the protocol's default, not virsh's)")] = True
     digest: _Given = None
 
     def __post_init__(self) -> None:
@@ -240,7 +241,7 @@ class You(Reply):
 
 @dataclass(frozen=True, slots=True)
 class Whoami(Request[You]):
-    """Say whom the daemon takes you for, and what you may do."""
+    """Say whom the daemon takes you for, and what you may do; who may do nothing is refused this too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +263,101 @@ class DaemonStatus(Reply):
     slots: Annotated[tuple[Slot, ...], Help("the ways to the root key")] = ()
     store: Annotated[str | None, Help("the kind of store")] = None
     revision: Annotated[int | None, Help("how many changes the store has seen", 0)] = None
+    read_only: Annotated[bool | None, Help("whether the store lacks changes that were answered")] = None
     persistent: Annotated[int | None, Help("how many secrets are in the store", 0)] = None
     ephemeral: Annotated[int | None, Help("how many secrets are in memory only", 0)] = None
+    memory_wiping: Annotated[bool, Help("whether what the daemon frees was found to be overwritten")] = False
+    memory_locked: Annotated[MemoryLock, Help("how much of its memory is kept out of swap")] = MemoryLock.NO
 
 
 @dataclass(frozen=True, slots=True)
 class Status(Request[DaemonStatus]):
-    """Say how the daemon is; a sealed daemon answers this alone."""
+    """Say how the daemon is, to whoever may do anything at all; a sealed daemon answers this alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyringVersions:
+    """The keyring of one sealing domain."""
+
+    domain: Annotated[str, Help("whose keyring it is: shared, or this node's own")]
+    current: Annotated[int, Help("the version that seals now", 1)]
+    versions: Annotated[int, Help("how many versions there are", 1)]
+    uses: Annotated[int, Help("how often the current version was used, at most", 0)]
+
+
+@dataclass(frozen=True, slots=True)
+class SealReport(Reply):
+    """The keyrings, and how far resealing is."""
+
+    keyrings: Annotated[tuple[KeyringVersions, ...], Help("the keyrings")]
+    resealing: Annotated[bool, Help("whether records are being sealed anew")]
+    resealed: Annotated[int, Help("how many records were, since it began", 0)]
+    damaged: Annotated[int, Help("how many records do not open, and were left as they are", 0)]
+
+
+@dataclass(frozen=True, slots=True)
+class SealStatus(Request[SealReport]):
+    """Show the versions of the keyrings and how far resealing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealRotated(Reply):
+    """The reply to a rotation."""
+
+    version: Annotated[int, Help("the version that seals from now on", 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class SealRotate(Request[SealRotated]):
+    """Give the keyrings a new version, and seal all records anew in the background."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealRetired(Reply):
+    """The reply to a retirement."""
+
+    version: Annotated[int, Help("the one version there is now", 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class SealRetire(Request[SealRetired]):
+    """Drop the versions of the keyrings that no record is sealed by any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong in the store."""
+
+    what: Annotated[str, Help("what is wrong")]
+    secret: Annotated[UUID | None, Help("with which secret, if that is known")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked(Reply):
+    """What a check found."""
+
+    secrets: Annotated[int, Help("how many secrets were looked at", 0)]
+    values: Annotated[int, Help("how many values were looked at", 0)]
+    usages: Annotated[int, Help("how many usages were looked at", 0)]
+    found: Annotated[int, Help("how many problems there are", 0)]
+    problems: Annotated[tuple[Problem, ...], Help("the first of them")]
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Request[Checked]):
+    """Open every record of the store, hold each against the others, and say what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAccepted(Reply):
+    """The reply to an acceptance."""
+
+    revision: Annotated[int, Help("the revision that the store has", 0)]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAccept(Request[StoreAccepted]):
+    """Take a store as it is that lacks changes which were answered: it can be written again, and they are lost."""
 
 
 class AuditLevel(Enum):
@@ -314,6 +403,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("delete", Delete, Deleted, Permission.DELETE, AuditLevel.CHANGE),
     Operation("list", List, Listed, Permission.SEARCH, AuditLevel.NONE),
     Operation("lookup-by-usage", LookupByUsage, Found, Permission.GETATTR, AuditLevel.NONE),
+    Operation("seal-status", SealStatus, SealReport, Permission.ADMIN, AuditLevel.NONE),
+    Operation("seal-rotate", SealRotate, SealRotated, Permission.ADMIN, AuditLevel.CHANGE),
+    Operation("seal-retire", SealRetire, SealRetired, Permission.ADMIN, AuditLevel.CHANGE),
+    Operation("check", Check, Checked, Permission.ADMIN, AuditLevel.NONE),
+    Operation("store-accept", StoreAccept, StoreAccepted, Permission.ADMIN, AuditLevel.CHANGE),
     Operation("whoami", Whoami, You, None, AuditLevel.NONE),
     Operation("status", Status, DaemonStatus, None, AuditLevel.NONE),
 )

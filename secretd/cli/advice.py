@@ -19,6 +19,7 @@ from secretd.errors import (
     NoValueError,
     OperationInvalidError,
     PrivateError,
+    QuotaError,
     ReadOnlyError,
     SealError,
     SecretdError,
@@ -40,9 +41,12 @@ ADVICE: dict[type[SecretdError], str | None] = {
     ),
     DigestMismatchError: "Read the secret again, with --json, and give the digest that it has now.",
     BusyError: None,  # says it itself
-    AccessDeniedError: "secretctl whoami shows whom the daemon takes you for, and what you may do.",
+    QuotaError: "Delete what is not needed any more; the operator sets quota.secrets and quota.bytes.",
+    AccessDeniedError: "In this release the host's daemon serves root alone; ask your own with --session.",
     ReadOnlyError: "Leave out --readonly, or give --connect the socket whose name does not end in -ro.",
-    PrivateError: "Only the host's own machinery is given the value of a private secret.",
+    PrivateError: (
+        "In this release nobody is given it: how the host's own machinery proves itself comes with libvirt's protocol."
+    ),
     UnknownOperationError: "The daemon is older than this secretctl; secretctl status shows its version.",
     InvalidDocumentError: "secretctl secret-define --help shows what a secret's document looks like.",
     OperationInvalidError: (

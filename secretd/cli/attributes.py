@@ -10,7 +10,15 @@ import click
 from secretd import limits
 from secretd.cli import inputs, output
 from secretd.cli.invocation import Invocation, command
-from secretd.cli.parameters import digest_option, field_option, file_argument, on_the_command_line, secret_argument
+from secretd.cli.parameters import (
+    FILE,
+    ID,
+    digest_option,
+    field_option,
+    named_argument,
+    on_the_command_line,
+    secret_argument,
+)
 from secretd.model import Digest, check_text
 from secretd.operations import AllocateId, Define, Delete, GetXml, SetXml
 
@@ -42,7 +50,7 @@ def secret_allocate(invocation: Invocation, description: str | None, ephemeral: 
 
 
 @command("secret-define", "define", epilog=DOCUMENT)
-@file_argument
+@named_argument("file", **FILE)
 @click.option("--validate", is_flag=True, expose_value=False, help="As in virsh; the document is always validated.")
 @digest_option(Define)
 def secret_define(invocation: Invocation, file: Path, digest: Digest | None) -> None:
@@ -52,8 +60,8 @@ def secret_define(invocation: Invocation, file: Path, digest: Digest | None) -> 
 
 
 @command("secret-set-xml", "set-xml", epilog=DOCUMENT)
-@secret_argument
-@file_argument
+@click.argument("secret", **ID)
+@click.argument("file", **FILE)
 @digest_option(SetXml)
 def secret_set_xml(invocation: Invocation, secret: UUID, file: Path, digest: Digest | None) -> None:
     """Replace a secret's attributes from a file."""

@@ -10,7 +10,7 @@ import click
 from secretd.cli import output
 from secretd.cli.invocation import Invocation, command
 from secretd.cli.parameters import USAGE_TYPES, field_option, on_the_command_line
-from secretd.model import Usage
+from secretd.model import Usage, UsageType
 from secretd.operations import Entry, List, LookupByUsage
 
 
@@ -19,7 +19,8 @@ from secretd.operations import Entry, List, LookupByUsage
 @click.option("--no-ephemeral", is_flag=True, help="Only those that are not.")
 @click.option("--private", is_flag=True, help="Only those whose value is revealed to no ordinary caller.")
 @click.option("--no-private", is_flag=True, help="Only those that are not.")
-@field_option(List, "usage_type", type=click.Choice(list(USAGE_TYPES)))
+@field_option(List, "usage_type", type=click.Choice([usage.value for usage in UsageType]))
+@click.option("--long", is_flag=True, help="Show what else a list tells of each: value, ephemeral and private.")
 def secret_list(
     invocation: Invocation,
     *,
@@ -28,15 +29,16 @@ def secret_list(
     private: bool,
     no_private: bool,
     usage_type: str | None,
+    long: bool,
 ) -> None:
     """List all secrets that fit."""
     first_page = List(
         ephemeral=_wanted(ephemeral, no_ephemeral),
         private=_wanted(private, no_private),
-        usage_type=USAGE_TYPES[usage_type] if usage_type else None,
+        usage_type=UsageType(usage_type) if usage_type else None,
     )
     entries = list(_all_pages(invocation, first_page))
-    invocation.show(entries, lambda: output.entries_table(entries))
+    invocation.show(entries, lambda: output.entries_table(entries, long=long))
 
 
 def _wanted(those: bool, others: bool) -> bool | None:

@@ -53,7 +53,9 @@ def read_plain(file: Path) -> SecretValue:
 
 
 def read_base64(file: Path) -> SecretValue:
-    """Read a value in base64, white space between it allowed; ``-`` is standard input.
+    """Read a value in base64, its lines broken and indented anyhow; ``-`` is standard input.
+
+    A blank inside a line is refused: a passphrase of several words could else pass for base64.
 
     Raises:
         InvalidValueError: it is not base64, or what it stands for is empty or longer than a value.
@@ -62,7 +64,7 @@ def read_base64(file: Path) -> SecretValue:
     text = _read(file, _BASE64_FILE_BYTES)
     if len(text) > _BASE64_FILE_BYTES:
         raise InvalidValueError("the file is longer than any value in base64")
-    compact = b"".join(text.split())
+    compact = b"".join(line.strip(b" \t") for line in text.splitlines())
     try:
         value = base64.b64decode(compact, validate=True)
     except binascii.Error:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
 
 from secretd.cli import output
+from secretd.cli.parameters import SocketType
 from secretd.client import Client
 from secretd.client.address import default_mode, socket_path
 from secretd.model import Mode
@@ -18,23 +20,44 @@ from secretd.operations import BY_NAME, Entry, Reply, Request
 ReplyT = TypeVar("ReplyT", bound=Reply)
 
 
+_TIMEOUT_S = 30.0
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """One call of secretctl.
 
     Attributes:
-        socket: the daemon's socket; None for the one of ``mode``.
-        mode: whose daemon; None for the system's if the user is root, else the user's own.
+        socket: the daemon's socket; None for that of a mode.
+        session: whether to ask the user's own daemon.
+        system: whether to ask the host's daemon; what root asks, and nobody else, if no daemon is chosen.
         read_only: whether to ask on the socket that never writes nor reveals.
         json: whether a program reads the answer.
+
+    Raises:
+        click.UsageError: two daemons were chosen.
     """
 
     socket: Path | None = None
-    mode: Mode | None = None
+    session: bool = False
+    system: bool = False
     read_only: bool = False
     json: bool = False
 
-    def connect(self) -> Client:
+    def __post_init__(self) -> None:
+        if self.session + self.system + (self.socket is not None) > 1:
+            raise click.UsageError("--connect, --session and --system each choose a daemon; give one of them.")
+        if self.socket is not None and self.read_only:
+            raise click.UsageError("give --connect the read-only socket itself, whose name ends in -ro.")
+
+    @property
+    def mode(self) -> Mode:
+        """Whose daemon is asked, if not by its socket."""
+        if self.session or self.system:
+            return Mode.SESSION if self.session else Mode.SYSTEM
+        return default_mode()
+
+    def connect(self, timeout_s: float = _TIMEOUT_S) -> Client:
         """Make a client of the daemon, to be entered before it is asked.
 
         Values travel by sealed memfd, so that no text of a message holds them.
@@ -42,21 +65,26 @@ class Invocation:
         Raises:
             ConfigError: the session's socket has no place, as XDG_RUNTIME_DIR is not set.
         """
-        path = self.socket or socket_path(self.mode or default_mode(), read_only=self.read_only)
-        return Client(path, descriptors=True)
+        path = self.socket or socket_path(self.mode, read_only=self.read_only)
+        return Client(path, timeout_s=timeout_s, descriptors=True)
 
-    def call(self, request: Request[ReplyT]) -> ReplyT:
-        """Ask the daemon one thing.
+    def call(self, request: Request[ReplyT], timeout_s: float = _TIMEOUT_S) -> ReplyT:
+        """Ask the daemon one thing, and wait so long for the answer.
 
         Raises:
             SecretdError: as the daemon answered, or because none did.
         """
-        with self.connect() as client:
+        with self.connect(timeout_s) as client:
             return client.call(request)
 
-    def show(self, reply: Reply | Sequence[Entry], for_people: Callable[[], str]) -> None:
-        """Write a reply to standard output, as JSON if that was asked for, else as people want it."""
-        output.write_text(output.as_json(reply) if self.json else for_people())
+    def show(
+        self,
+        reply: Reply | Sequence[Entry],
+        for_people: Callable[[], str],
+        more: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """Write a reply to standard output, as JSON (with ``more``) if that was asked for, else as people want it."""
+        output.write_text(output.as_json(reply, more) if self.json else for_people())
 
 
 class OperationCommand(click.Command):
@@ -79,11 +107,8 @@ def command(name: str, operation: str, **settings: Any) -> Callable[[Callable[..
     """
 
     def decorate(function: Callable[..., None]) -> OperationCommand:
-        with_json = click.option(
-            "--json", is_flag=True, expose_value=False, callback=_choose_json, help="Write JSON, for programs."
-        )
         made = click.command(name, cls=OperationCommand, help=BY_NAME[operation].help, **settings)(
-            with_json(click.pass_obj(function))
+            shared_options(shown=("json",))(click.pass_obj(function))
         )
         made.operation = operation
         return made
@@ -91,7 +116,40 @@ def command(name: str, operation: str, **settings: Any) -> Callable[[Callable[..
     return decorate
 
 
-def _choose_json(context: click.Context, _parameter: click.Parameter, chosen: bool) -> None:
-    """Take --json after the command's name too, where most people look for it."""
-    if chosen:
-        context.obj = replace(context.obj, json=True)
+_SHARED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "socket": (
+        ("-c", "--connect"),
+        {"metavar": "SOCKET", "type": SocketType(), "help": "Ask the daemon that listens on this socket."},
+    ),
+    "session": (("--session",), {"is_flag": True, "help": "Ask your own daemon."}),
+    "system": (("--system",), {"is_flag": True, "help": "Ask the host's daemon."}),
+    "read_only": (
+        ("-r", "--readonly"),
+        {"is_flag": True, "help": "Ask where nothing can be written or revealed."},
+    ),
+    "json": (("--json",), {"is_flag": True, "help": "Write JSON, for programs."}),
+}
+"""The options that stand before or after a command's name, by the attribute of Invocation that each gives."""
+
+
+def shared_options(shown: Collection[str] = _SHARED) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make the options that all commands share.
+
+    Args:
+        shown: which of them the help names; the others are taken all the same.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        for name, (spellings, settings) in reversed(_SHARED.items()):
+            function = click.option(
+                *spellings, name, expose_value=False, callback=_keep, hidden=name not in shown, **settings
+            )(function)
+        return function
+
+    return decorate
+
+
+def _keep(context: click.Context, parameter: click.Parameter, given: object) -> None:
+    """Add what an option says to what those before it said."""
+    if given:
+        context.obj = replace(context.obj, **{parameter.name: given})

@@ -10,20 +10,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from secretd import __version__
-from secretd.cli import attributes, daemon, finding, values
+from secretd.cli import attributes, checking, daemon, finding, sealing, values
 from secretd.cli.advice import advice_for
-from secretd.cli.invocation import Invocation
-from secretd.cli.output import printable
+from secretd.cli.invocation import Invocation, shared_options
+from secretd.cli.output import ReaderGoneError, printable, write_text
 from secretd.errors import ExitStatus, SecretdError
-from secretd.model import Mode
 
 _INTERRUPTED = 130
-"""What a shell says of a process that Ctrl-C ended: 128 and the signal's number."""
+_READER_GONE = 141
+"""What a shell says of a process that Ctrl-C or a closed pipe ended: 128 and the number of the signal."""
 
 COMMANDS = (
     attributes.secret_allocate,
@@ -36,6 +35,11 @@ COMMANDS = (
     values.secret_generate_value,
     finding.secret_list,
     finding.secret_lookup,
+    sealing.seal_status,
+    sealing.seal_rotate,
+    sealing.seal_retire,
+    checking.check,
+    checking.store_accept,
     daemon.whoami,
     daemon.status,
 )
@@ -46,35 +50,24 @@ COMMANDS = (
     help="Ask a secretd daemon: root's default is the system's, everyone else's their own session's.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option(
-    "-c",
-    "--connect",
-    metavar="SOCKET",
-    type=click.Path(path_type=Path),
-    help="Ask the daemon that listens on this socket.",
-)
-@click.option("--session", "session_mode", is_flag=True, help="Ask your own daemon.")
-@click.option("--system", "system_mode", is_flag=True, help="Ask the host's daemon.")
-@click.option("-r", "--readonly", is_flag=True, help="Ask where nothing can be written or revealed.")
-@click.option("--json", is_flag=True, help="Write JSON, for programs.")
+@shared_options()
 @click.version_option(__version__, "--version", message="%(prog)s %(version)s")
+def secretctl() -> None:
+    """Do nothing but hold the commands; what they share is kept as its options are read."""
+
+
+@secretctl.command("help", help="Show how secretctl is used, or one of its commands.")
+@click.argument("command", metavar="[COMMAND]", required=False)
 @click.pass_context
-def secretctl(
-    context: click.Context,
-    *,
-    connect: Path | None,
-    session_mode: bool,
-    system_mode: bool,
-    readonly: bool,
-    json: bool,
-) -> None:
-    """Keep what all commands need."""
-    if session_mode + system_mode + (connect is not None) > 1:
-        raise click.UsageError("--connect, --session and --system each choose a daemon; give one of them.")
-    if connect is not None and readonly:
-        raise click.UsageError("give --connect the read-only socket itself, whose name ends in -ro.")
-    mode = {session_mode: Mode.SESSION, system_mode: Mode.SYSTEM}.get(True)
-    context.obj = Invocation(socket=connect, mode=mode, read_only=readonly, json=json)
+def show_help(context: click.Context, command: str | None) -> None:
+    """Show what --help shows, where users of virsh look for it."""
+    about = context.find_root()
+    if command is not None:
+        found = secretctl.get_command(about, command)
+        if found is None:
+            raise click.UsageError("there is no command of this name.", about)
+        about = click.Context(found, info_name=command, parent=about)
+    write_text(f"{about.get_help()}\n")
 
 
 for _command in COMMANDS:
@@ -84,9 +77,11 @@ for _command in COMMANDS:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and give its exit status; what went wrong is said on standard error."""
     try:
-        secretctl.main(list(arguments), prog_name="secretctl", standalone_mode=False)
+        secretctl.main(list(arguments), prog_name="secretctl", standalone_mode=False, obj=Invocation())
     except click.Abort:
         return _INTERRUPTED
+    except ReaderGoneError:
+        return _READER_GONE
     except click.ClickException as error:
         _complain(error.format_message(), _usage_advice(error))
         return error.exit_code

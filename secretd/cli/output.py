@@ -11,25 +11,31 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from uuid import UUID
 
 import click
 
 from secretd.client import write_secret
 from secretd.model import SecretDocument, SecretValue, Usage
-from secretd.operations import Entry, Field, Reply, fields_of
+from secretd.operations import Entry, Field, KeyringVersions, Problem, Reply, fields_of
 
 # C1 controls are legal in XML, and some terminals obey them. A character reference means the same.
 _CONTROLS = re.compile("[\x7f-\x9f]")
+
+
+class ReaderGoneError(Exception):
+    """Who read standard output wants no more of it: no failure of anyone's, and nothing to complain about."""
 
 
 def write_bytes(content: bytes) -> None:
     """Write exactly these bytes to standard output, at once.
 
     Raises:
-        click.ClickException: they cannot all be written.
+        ReaderGoneError: the other end of the pipe is closed.
+        click.ClickException: they cannot all be written, for another reason.
     """
     try:
         sys.stdout.buffer.write(content)
@@ -37,6 +43,8 @@ def write_bytes(content: bytes) -> None:
     except OSError as error:
         # What is still in the buffer would be tried again at exit, and complained about twice.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise ReaderGoneError from None
         raise click.ClickException(f"cannot write the answer: {error.strerror}") from None
 
 
@@ -50,9 +58,14 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def as_json(reply: Reply | Sequence[Entry]) -> str:
-    """Spell a reply, or the entries of a list, as JSON."""
-    content = _record(reply) if isinstance(reply, Reply) else [_record(entry) for entry in reply]
+def as_json(reply: Reply | Sequence[Entry], more: Mapping[str, object] = MappingProxyType({})) -> str:
+    """Spell a reply, or the entries of a list, as JSON.
+
+    Args:
+        reply: what the daemon answered.
+        more: what is known of it besides, by name; for a reply alone.
+    """
+    content = {**_record(reply), **more} if isinstance(reply, Reply) else [_record(entry) for entry in reply]
     return json.dumps(content, indent=2) + "\n"
 
 
@@ -61,17 +74,35 @@ def as_xml(document: SecretDocument) -> str:
     return _CONTROLS.sub(lambda control: f"&#{ord(control[0])};", write_secret(document))
 
 
-def entries_table(entries: Iterable[Entry]) -> str:
-    """Draw a list as virsh does."""
+def entries_table(entries: Iterable[Entry], *, long: bool = False) -> str:
+    """Draw a list as virsh does, or a longer one that has the flags of each secret too."""
+    flags = _FLAGS if long else {}
     return _draw(
-        ["UUID", "Usage"],
-        [(str(entry.secret), printable(_describe_usage(entry.usage))) for entry in entries],
+        ["UUID", *flags, "Usage"],
+        [
+            (
+                str(entry.secret),
+                *(_yes_no(getattr(entry, name)) for name in flags.values()),
+                # The last, for it may be as long as it likes.
+                printable(_describe_usage(entry.usage)),
+            )
+            for entry in entries
+        ],
     )
 
 
+def records_table(records: Sequence[object]) -> str:
+    """Draw parts of a reply that are alike, a line each; nothing if there are none."""
+    if not records:
+        return ""
+    fields = fields_of(type(records[0]))
+    rows = [tuple(printable(_describe(field, getattr(record, field.name))) for field in fields) for record in records]
+    return _draw([field.xml_name.capitalize() for field in fields], rows)
+
+
 def fields_table(reply: Reply) -> str:
-    """Draw the fields of a reply, a line each; what is not known is left out."""
-    given = ((field, getattr(reply, field.name)) for field in fields_of(type(reply)))
+    """Draw the fields of a reply, a line each; what is not known, and tables of their own, are left out."""
+    given = ((field, getattr(reply, field.name)) for field in fields_of(type(reply)) if field.type not in _TABLES)
     return _draw(
         [],
         [
@@ -80,6 +111,13 @@ def fields_table(reply: Reply) -> str:
             if value is not None
         ],
     )
+
+
+_TABLES = (KeyringVersions, Problem)
+"""The parts of replies that records_table draws."""
+
+_FLAGS = {"Value": "has_value", "Ephemeral": "ephemeral", "Private": "private"}
+"""The columns of a long list, and the fields that they show."""
 
 
 def _record(record: object) -> dict[str, object]:
@@ -123,11 +161,15 @@ def _describe(field: Field, value: object) -> str:
         members = [part for member in value for part in _record(member).values()]
         return ", ".join(map(str, members)) or "none"
     if field.type is bool:
-        return "yes" if value else "no"
+        return _yes_no(bool(value))
     return str(_spell(value))
 
 
-def _draw(headings: list[str], rows: list[tuple[str, str]]) -> str:
+def _yes_no(flag: bool) -> str:
+    return "yes" if flag else "no"
+
+
+def _draw(headings: list[str], rows: list[tuple[str, ...]]) -> str:
     # rich takes longer to import than all the rest of secretctl, and few commands draw a table.
     from secretd.cli.tables import draw  # noqa: PLC0415
 

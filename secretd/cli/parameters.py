@@ -6,7 +6,7 @@ What a person typed is not repeated in an error: it may be a value in the wrong 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +37,18 @@ class UuidType(click.ParamType[UUID]):
         return UUID(str(value))
 
 
+class SocketType(click.ParamType[Path]):
+    """The path of a daemon's socket."""
+
+    name = "socket"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Take a path, but no URI, which is what virsh has by the name of -c."""
+        if "://" in str(value):
+            self.fail("this is a URI, as virsh takes it; here it is the path of a daemon's socket.", param, ctx)
+        return Path(str(value))
+
+
 class DigestType(click.ParamType[Digest]):
     """The digest of a secret."""
 
@@ -47,6 +59,39 @@ class DigestType(click.ParamType[Digest]):
         if not _DIGEST.fullmatch(str(value)):
             self.fail("this is not a digest: 32 hex digits, as --json shows them.", param, ctx)
         return Digest(str(value))
+
+
+class NamedArgument(click.Argument):
+    """An argument that may be given by its name instead, as virsh takes them: ``--secret ID``."""
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """Take what was given by name; what stands in the argument's place is then one argument too many."""
+        by_name = opts.get(_by_name(self.name))
+        if by_name is None:
+            return super().handle_parse_result(ctx, opts, args)
+        surplus = [] if self.value_is_missing(opts[self.name]) else [opts[self.name]]
+        return super().handle_parse_result(ctx, {**opts, self.name: by_name}, [*surplus, *args])
+
+
+def named_argument(name: str, **settings: Any) -> Callable[[_Decorated], _Decorated]:
+    """Make an argument that may be given by its name too.
+
+    Args:
+        name: the argument's, and that of the option less its dashes.
+        settings: as click.Argument takes them.
+    """
+
+    def decorate(function: _Decorated) -> _Decorated:
+        option = click.option(f"--{name}", _by_name(name), hidden=True, expose_value=False)
+        return option(click.argument(name, cls=NamedArgument, **settings)(function))
+
+    return decorate
+
+
+def _by_name(name: str) -> str:
+    return f"{name}_by_name"
 
 
 def field_option(request: type[Request[Reply]], name: str, **settings: Any) -> Callable[[_Decorated], _Decorated]:
@@ -84,8 +129,13 @@ def on_the_command_line(parameter: str) -> Iterator[None]:
         raise click.BadParameter(f"{error.message}.", param_hint=parameter) from None
 
 
-secret_argument = click.argument("secret", metavar="ID", type=UuidType())
-file_argument = click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+ID: dict[str, Any] = {"metavar": "ID", "type": UuidType()}
+"""The settings of what names a secret."""
+
+FILE: dict[str, Any] = {"metavar": "FILE", "type": click.Path(dir_okay=False, allow_dash=True, path_type=Path)}
+"""The settings of what names a file, or standard input."""
+
+secret_argument = named_argument("secret", **ID)
 
 USAGE_TYPES = {usage.value: usage for usage in UsageType if usage is not UsageType.NONE}
 """The usage types that have an id, by the names that are typed."""

@@ -18,10 +18,10 @@ _WIDTH = 1_000_000
 
 
 def draw(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Draw rows of two cells.
+    """Draw rows.
 
     Args:
-        headings: of the columns; none for a table without a head.
+        headings: of the columns; none for a table of two columns without a head.
         rows: their cells, each printable on one line.
     """
     table = Table(box=_UNDERLINED, show_edge=False, show_header=bool(headings))

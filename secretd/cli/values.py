@@ -16,7 +16,7 @@ import click
 from secretd import limits
 from secretd.cli import inputs, output
 from secretd.cli.invocation import Invocation, command
-from secretd.cli.parameters import digest_option, field_option, secret_argument
+from secretd.cli.parameters import FILE, digest_option, field_option, secret_argument
 from secretd.model import Digest, SecretValue
 from secretd.operations import GenerateValue, GetValue, SetValue
 
@@ -44,15 +44,11 @@ def _refuse_option(context: click.Context, _parameter: click.Parameter, given: o
 
 @command("secret-set-value", "set-value", context_settings={"allow_extra_args": True})
 @secret_argument
-@click.option(
-    "--file",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Read the value from this file, - for standard input.",
-)
+@click.option("--file", help="Read the value from this file, - for standard input.", **FILE)
 @click.option("--plain", is_flag=True, help="The bytes of the file are the value, not base64 of it.")
 @click.option("--interactive", is_flag=True, help="Ask for the value at the terminal; what is typed is not shown.")
 @click.option("--base64", hidden=True, expose_value=False, callback=_refuse_option)
+@field_option(SetValue, "create", is_flag=True)
 @field_option(SetValue, "ephemeral", is_flag=True)
 @digest_option(SetValue)
 @click.pass_context
@@ -64,6 +60,7 @@ def secret_set_value(
     file: Path | None,
     plain: bool,
     interactive: bool,
+    create: bool,
     ephemeral: bool,
     digest: Digest | None,
 ) -> None:
@@ -72,8 +69,11 @@ def secret_set_value(
     if context.args:
         raise click.UsageError(_SEEN, context)
     value = _value_given(file, plain, interactive)
-    reply = invocation.call(SetValue(secret=secret, value=value, ephemeral=ephemeral, digest=digest))
-    invocation.show(reply, lambda: "Secret value set\n")
+    # As in virsh, and unlike the protocol, an id that was mistyped makes no secret.
+    reply = invocation.call(
+        SetValue(secret=secret, value=value, ephemeral=ephemeral, create=create or ephemeral, digest=digest)
+    )
+    invocation.show(reply, lambda: "Secret value set\n", {"bytes": len(value)})
 
 
 def _value_given(file: Path | None, plain: bool, interactive: bool) -> SecretValue:

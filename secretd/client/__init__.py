@@ -6,9 +6,23 @@ Both send a request of secretd.operations and give its reply, or raise an error 
         value = client.call(GetValue(secret)).value
 """
 
+from typing import TYPE_CHECKING
+
 from secretd.client.address import default_mode, socket_path
-from secretd.client.aio import AsyncClient
 from secretd.client.sync import Client
 from secretd.documents.secret import read_secret, write_secret
+
+if TYPE_CHECKING:
+    from secretd.client.aio import AsyncClient
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import AsyncClient when it is first asked for: a program that blocks starts faster without asyncio."""
+        if name != "AsyncClient":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from secretd.client.aio import AsyncClient  # noqa: PLC0415
+
+        return AsyncClient
+
 
 __all__ = ["AsyncClient", "Client", "default_mode", "read_secret", "socket_path", "write_secret"]

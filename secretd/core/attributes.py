@@ -6,11 +6,13 @@ One spelling for one meaning: what does not read back to the same bytes is refus
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from secretd.crypto import canonical
 from secretd.errors import SecretdError, StoreCorruptError
 from secretd.model import Attributes, Usage, UsageType
+
+_COUNTER_MOST: Final = 2**64 - 1
 
 
 def to_bytes(attributes: Attributes, value_counter: int) -> bytes:
@@ -42,17 +44,20 @@ def _try_read(plaintext: bytes) -> tuple[Attributes, int] | None:
     # Raised from here, a StoreCorruptError would carry the parser's error, and that carries the plaintext.
     try:
         return _read(json.loads(plaintext))
-    except (ValueError, TypeError, LookupError, SecretdError):
+    except (ValueError, TypeError, LookupError, RecursionError, SecretdError):
         return None
 
 
 def _read(members: dict[str, Any]) -> tuple[Attributes, int]:
-    usage = members["usage"]
+    usage, private, value_counter = members["usage"], members["private"], members["value"]
+    # Compared alone these would pass: 0 is written as 0 and an array as an array, whatever they are meant to be.
+    if type(private) is not bool or type(value_counter) is not int or not 0 <= value_counter <= _COUNTER_MOST:
+        raise TypeError("not of the types that to_bytes writes")
     return (
         Attributes(
             usage=Usage(UsageType(usage[0]), usage[1]) if usage is not None else None,
             description=members["description"],
-            private=members["private"],
+            private=private,
         ),
-        members["value"],
+        value_counter,
     )

@@ -10,8 +10,11 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass
 from uuid import UUID
 
+from secretd.core import attributes as form
+from secretd.core.keyuses import KeyUses
+from secretd.core.quota import Quotas, Sizes
 from secretd.core.sealing import Seal
-from secretd.core.state import Home, SecretState, StatePage, next_state
+from secretd.core.state import NO_VALUE, Home, SecretState, StatePage, next_state
 from secretd.crypto import envelope, padding
 from secretd.crypto.envelope import Domain
 from secretd.model import Attributes, SecretValue, Usage
@@ -27,8 +30,9 @@ class _Kept:
 class EphemeralSecrets(Home):
     """The secrets in memory."""
 
-    def __init__(self, seal: Seal) -> None:
+    def __init__(self, seal: Seal, quotas: Quotas) -> None:
         self._seal = seal
+        self._quotas = quotas
         self._kept: dict[UUID, _Kept] = {}
         self._ids: list[UUID] = []
         self._by_usage: dict[Usage, UUID] = {}
@@ -58,13 +62,25 @@ class EphemeralSecrets(Home):
         return padding.unpad(envelope.open_record(self._seal.keyrings, state.id.bytes, sealed).plaintext)
 
     async def put(
-        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None
+        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
     ) -> SecretState:
         """Keep a secret.
 
         Raises:
+            QuotaError: its owner would have more than he may.
             RevisionConflict: the secret, or who has the usage, is no longer what the change was decided on.
         """
+        sizes = Sizes(len(form.to_bytes(wanted, NO_VALUE)), len(value) if value is not None else None)
+        async with self._quotas.change_memory(secret, creator if before is None else None, sizes):
+            return self._put(before, secret, wanted, value)
+
+    async def owner(self, secret: UUID) -> int:
+        """Say which uid the secret is counted for."""
+        return self._quotas.owner_in_memory(secret)
+
+    def _put(
+        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None
+    ) -> SecretState:
         self._expect(secret, before)
         if wanted.usage is not None and self._by_usage.get(wanted.usage, secret) != secret:
             raise RevisionConflict(())
@@ -85,8 +101,20 @@ class EphemeralSecrets(Home):
         """
         self._expect(state.id, state)
         self._forget_usage(state)
+        self._quotas.forget(state.id)
         del self._kept[state.id]
         del self._ids[bisect_left(self._ids, state.id)]
+
+    async def reseal(self, uses: KeyUses) -> None:
+        """Bring every value under the current keyring version."""
+        for secret in tuple(self._ids):
+            await uses.reserve(1)
+            kept = self._kept.get(secret)
+            if kept is not None and kept.sealed_value is not None:
+                opened = envelope.open_record(self._seal.keyrings, secret.bytes, kept.sealed_value)
+                keyring = self._seal.keyrings[Domain.NODE]
+                sealed = envelope.seal(keyring, secret.bytes, opened.counter, opened.plaintext)
+                self._kept[secret] = _Kept(kept.state, sealed)
 
     async def count(self) -> int:
         """Say how many secrets are in memory."""

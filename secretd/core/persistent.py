@@ -11,6 +11,7 @@ from uuid import UUID
 
 from secretd import limits
 from secretd.core import attributes as form
+from secretd.core.quota import Quotas, Sizes
 from secretd.core.sealing import Seal
 from secretd.core.state import Home, SecretState, StatePage, next_state, value_domain
 from secretd.crypto import envelope, padding
@@ -29,9 +30,10 @@ _READ_TRIES = 3
 class PersistentSecrets(Home):
     """The secrets in the store."""
 
-    def __init__(self, store: Store, seal: Seal) -> None:
+    def __init__(self, store: Store, seal: Seal, quotas: Quotas) -> None:
         self._store = store
         self._seal = seal
+        self._quotas = quotas
 
     async def find(self, secret: UUID) -> SecretState | None:
         """Give the secret with this id.
@@ -86,11 +88,12 @@ class PersistentSecrets(Home):
         raise StoreCorruptError("the value of a secret is not the one its attributes speak of")
 
     async def put(
-        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None
+        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
     ) -> SecretState:
         """Keep a secret, whole or not at all.
 
         Raises:
+            QuotaError: its owner would have more than he may.
             RevisionConflict: the secret, or who has the usage, is no longer what the change was decided on.
             StoreError: what Store.commit raises.
         """
@@ -102,7 +105,9 @@ class PersistentSecrets(Home):
             puts.append(Put(VALUE + secret.bytes, self._seal_value(state, value)))
         changes, conditions = self._move_usage(before, state)
         conditions.append(RevisionIs(ATTRIBUTES + secret.bytes, before.revision if before else 0))
-        revision = await self._store.commit([*puts, *changes], conditions)
+        sizes = Sizes(len(puts[0].value), len(puts[1].value) if value is not None else None)
+        async with self._quotas.change_store(secret, creator if before is None else None, sizes) as charge:
+            revision = await self._store.commit([*puts, *changes, *charge.changes], [*conditions, *charge.conditions])
         return SecretState(state.id, state.attributes, state.counter, state.value_counter, revision)
 
     async def remove(self, state: SecretState) -> None:
@@ -112,12 +117,22 @@ class PersistentSecrets(Home):
             RevisionConflict: the secret is no longer what the change was decided on.
             StoreError: what Store.commit raises.
         """
-        deletes = [Delete(ATTRIBUTES + state.id.bytes)]
+        deletes: list[Put | Delete] = [Delete(ATTRIBUTES + state.id.bytes)]
         if state.has_value:
             deletes.append(Delete(VALUE + state.id.bytes))
         if state.attributes.usage is not None:
             deletes.append(Delete(self._usage_key(state.attributes.usage)))
-        await self._store.commit(deletes, [RevisionIs(ATTRIBUTES + state.id.bytes, state.revision)])
+        condition = RevisionIs(ATTRIBUTES + state.id.bytes, state.revision)
+        async with self._quotas.change_store(state.id, None, None) as charge:
+            await self._store.commit([*deletes, *charge.changes], [condition, *charge.conditions])
+
+    async def owner(self, secret: UUID) -> int:
+        """Say which uid the secret is counted for.
+
+        Raises:
+            StoreCorruptError: the record that says so does not open.
+        """
+        return await self._quotas.owner_in_store(secret)
 
     async def count(self) -> int:
         """Say how many secrets are in the store."""
@@ -146,6 +161,10 @@ class PersistentSecrets(Home):
             changes.append(Put(key, self._seal_record(Domain.SHARED, key, state.counter, state.id.bytes)))
             conditions.append(RevisionIs(key, 0))
         return changes, conditions
+
+    def usage_key(self, usage: Usage | None) -> bytes | None:
+        """Give the key of the record that leads from a usage to its secret; None for no usage."""
+        return self._usage_key(usage) if usage is not None else None
 
     def _usage_key(self, usage: Usage) -> bytes:
         return USAGE + self._seal.keyrings[Domain.SHARED].usage_key(usage)

@@ -6,11 +6,12 @@ for a store that never held anything.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,6 +53,7 @@ class Seal:
             slots: where slot keys may be, in the order they are tried; the first there is enrolled at first start.
             uid: whom the daemon runs as.
         """
+        self.directory = keyring_directory
         self._store = store
         self._slots = slots
         self._uid = uid
@@ -60,6 +62,7 @@ class Seal:
         self._shared = SealCopies(Domain.SHARED, shared_places)
         self._node = SealCopies(Domain.NODE, node_places)
         self._keyrings: Mapping[Domain, Keyring] | None = None
+        self._replacing = asyncio.Lock()
         self._status = SealStatus(SealState.SEALED, "the root key was not looked for yet")
 
     @property
@@ -111,6 +114,41 @@ class Seal:
             )
             self._remove_left_overs()
         return self._status
+
+    async def rotate(self) -> None:
+        """Give both keyrings a new version, which seals from now on.
+
+        Raises:
+            SealError: the root key cannot be had, or a copy of a keyring cannot be written; nothing was changed.
+            StoreError: likewise.
+        """
+        await self._replace(Keyring.rotated)
+
+    async def retire(self) -> None:
+        """Drop all versions but the current ones; who calls this knows that they seal nothing any more.
+
+        Raises:
+            SealError, StoreError: as for rotate.
+        """
+        await self._replace(Keyring.retired)
+
+    async def _replace(self, change: Callable[[Keyring], Keyring]) -> None:
+        """Change both keyrings, on disk first. The root key is got anew, as it is not kept."""
+        async with self._replacing:
+            opened = await self._open_files()
+            node, shared = (
+                change(opened.node.open_keyring(opened.root_key)),
+                change(opened.shared.open_keyring(opened.root_key)),
+            )
+            try:
+                await self._node.write(opened.node.with_keyring(node, opened.root_key))
+                await self._shared.write(opened.shared.with_keyring(shared, opened.root_key))
+            except RevisionConflict:
+                raise SealError("another daemon changed the keyring just now") from None
+            for keyring in (self._keyrings or {}).values():
+                keyring.wipe()
+            self._keyrings = {Domain.SHARED: shared, Domain.NODE: node}
+            self._status = replace(self._status, keyring_version=shared.current)
 
     def wipe(self) -> None:
         """Seal: overwrite the keys in memory."""

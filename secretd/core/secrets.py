@@ -184,7 +184,7 @@ class Secrets:
             wanted, value = decide(before)
             self._authorise_after(caller, before, Target(secret, wanted))
             _keep_private(before, wanted)
-            state = await self._put(before, secret, wanted, value)
+            state = await self._put(before, secret, wanted, value, caller.uid)
             return ops.Changed(secret, self._digest(state))
 
         async with self._locks.hold(secret):
@@ -208,7 +208,7 @@ class Secrets:
             self._access.require(caller, Permission.READ_SECURE, before.target)
 
     async def _put(
-        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None
+        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
     ) -> SecretState:
         async with AsyncExitStack() as held:
             if wanted.usage is not None:
@@ -219,7 +219,7 @@ class Secrets:
             if before is None or self._home(before.attributes) is home:
                 if home is self._ephemeral:
                     await self._remove_left_over(secret)
-                return await home.put(before, secret, wanted, value)
+                return await home.put(before, secret, wanted, value, creator)
             if home is self._persistent:
                 return await self._move_to_store(before, wanted, value)
             return await self._move_to_memory(before, wanted, value)
@@ -229,7 +229,7 @@ class Secrets:
             value = await self._ephemeral.read_value(before)
         # Usually nothing is there: something is, if an earlier move failed and its outcome was unknown.
         left = await self._persistent.find(before.id)
-        state = await self._persistent.put(left, before.id, wanted, value)
+        state = await self._persistent.put(left, before.id, wanted, value, await self._ephemeral.owner(before.id))
         await self._ephemeral.remove(before)
         return state
 
@@ -241,7 +241,7 @@ class Secrets:
         """
         if value is None and before.has_value:
             value = await self._persistent.read_value(before)
-        state = await self._ephemeral.put(None, before.id, wanted, value)
+        state = await self._ephemeral.put(None, before.id, wanted, value, await self._persistent.owner(before.id))
         try:
             await self._persistent.remove(before)
         except StoreOutcomeUnknownError:

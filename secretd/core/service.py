@@ -9,21 +9,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, cast
 
-from secretd import __version__
+from secretd import __version__, limits
 from secretd import operations as ops
 from secretd.core.access import Access
+from secretd.core.checking import Checking
 from secretd.core.ephemeral import EphemeralSecrets
+from secretd.core.highwater import HighWater
+from secretd.core.inflight import InFlight
+from secretd.core.keyuses import KeyUses
 from secretd.core.listing import Listing
 from secretd.core.persistent import PersistentSecrets
+from secretd.core.quota import DEFAULT_QUOTA, Amount, Quotas
+from secretd.core.resealing import Resealing
+from secretd.core.sealadmin import SealAdmin
 from secretd.core.sealing import Seal
 from secretd.core.secrets import Secrets
 from secretd.errors import InternalError, SecretdError
-from secretd.model import Caller, Mode, Permission, SealState
+from secretd.model import Caller, MemoryStatus, Mode, Permission, SealState
 from secretd.store.base import Store
 
 Handler = Callable[[Caller, Any], Awaitable[ops.Reply]]
+
+_SEALING = frozenset({Permission.WRITE, Permission.DELETE})
+"""The permissions of the operations that seal records."""
+
+_NOTHING_KNOWN = MemoryStatus()
 
 _log = logging.getLogger(__name__)
 
@@ -31,17 +44,57 @@ _log = logging.getLogger(__name__)
 class Service:
     """All operations of one daemon."""
 
-    def __init__(self, mode: Mode, access: Access, seal: Seal, store: Store) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  # the rooms meet here
+        self,
+        mode: Mode,
+        access: Access,
+        seal: Seal,
+        store: Store,
+        memory: MemoryStatus = _NOTHING_KNOWN,
+        quota: Amount = DEFAULT_QUOTA,
+    ) -> None:
         self._mode = mode
+        self._memory = memory
         self._access = access
         self._seal = seal
         self._store = store
-        homes = PersistentSecrets(store, seal), EphemeralSecrets(seal)
-        self._secrets = Secrets(access, seal, *homes)
-        self._handlers = self._make_handlers(Listing(access, seal, *homes))
+        quotas = Quotas(store, seal, quota)
+        persistent, ephemeral = PersistentSecrets(store, seal, quotas), EphemeralSecrets(seal, quotas)
+        self._in_flight = InFlight()
+        self._uses = KeyUses(store, seal)
+        self._resealing = Resealing(store, seal, self._uses, ephemeral)
+        self._high_water = HighWater(seal.directory / "high-water", seal)
+        self._checking = Checking(store, seal, persistent)
+        self._secrets = Secrets(access, seal, persistent, ephemeral)
+        self._handlers = self._make_handlers(
+            Listing(access, seal, persistent, ephemeral),
+            SealAdmin(seal, self._uses, self._resealing, self._in_flight),
+        )
 
-    def _make_handlers(self, listing: Listing) -> dict[type[ops.Request[Any]], Handler]:
+    async def unsealed(self) -> None:
+        """Go on with what waits for the keyrings to be open."""
+        self._high_water.compare(await self._store.revision())
+        if self._high_water.lost_from is not None:
+            return
+        try:
+            await self._uses.prepare()
+        except SecretdError as error:
+            # The store may be full or read-only; reads can be served all the same.
+            _log.warning("no uses of the keyring could be reserved", extra={"reason": error.message})
+        self._resealing.start()
+
+    async def stop(self) -> None:
+        """End what goes on in the background."""
+        await self._resealing.stop()
+        self._high_water.close()
+
+    def _make_handlers(self, listing: Listing, seal_admin: SealAdmin) -> dict[type[ops.Request[Any]], Handler]:
         return {
+            ops.Check: self._checking.check,
+            ops.StoreAccept: self._store_accept,
+            ops.SealStatus: seal_admin.status,
+            ops.SealRotate: seal_admin.rotate,
+            ops.SealRetire: seal_admin.retire,
             ops.AllocateId: self._secrets.allocate_id,
             ops.SetXml: self._secrets.set_xml,
             ops.Define: self._secrets.define,
@@ -76,7 +129,7 @@ class Service:
             self._access.admit(caller, operation.permission)
             if operation.request is not ops.Status:
                 self._seal.require_open()
-            reply = await self._handlers[operation.request](caller, request)
+            reply = await self._handle(operation, caller, request)
             outcome = "ok"
         except SecretdError as error:
             outcome = error.code
@@ -85,10 +138,27 @@ class Service:
             await self._account(operation, caller, outcome)
         return cast(ops.ReplyT, reply)
 
+    async def _handle(self, operation: ops.Operation, caller: Caller, request: ops.Request[Any]) -> ops.Reply:
+        handler = self._handlers[operation.request]
+        if operation.permission not in _SEALING:
+            return await handler(caller, request)
+        self._high_water.require_whole()
+        with self._in_flight.change():
+            await self._uses.reserve(limits.CHANGE_USES)
+            reply = await handler(caller, request)
+        self._high_water.note(await self._store.revision())
+        return reply
+
     async def _account(self, operation: ops.Operation, caller: Caller, outcome: str) -> None:
         """Record what reveals or changes something, before its answer leaves."""
         if operation.audit is not ops.AuditLevel.NONE:
             _log.debug("operation", extra={"operation": operation.name, "uid": caller.uid, "outcome": outcome})
+
+    async def _store_accept(self, _: Caller, __: ops.StoreAccept) -> ops.StoreAccepted:
+        revision = await self._store.revision()
+        self._high_water.accept(revision)
+        self._resealing.start()
+        return ops.StoreAccepted(revision)
 
     async def _whoami(self, caller: Caller, _: ops.Whoami) -> ops.You:
         return ops.You(
@@ -103,18 +173,24 @@ class Service:
 
     async def _status(self, _caller: Caller, _: ops.Status) -> ops.DaemonStatus:
         seal = self._seal.status
-        slots = tuple(map(ops.Slot, seal.slots))
-        if seal.state is SealState.SEALED:
-            return ops.DaemonStatus(__version__, self._mode, seal.state, seal.reason, slots=slots)
-        persistent, ephemeral = await self._secrets.counts()
-        return ops.DaemonStatus(
+        always = ops.DaemonStatus(
             __version__,
             self._mode,
             seal.state,
+            seal.reason,
+            slots=tuple(map(ops.Slot, seal.slots)),
+            memory_wiping=self._memory.wiping,
+            memory_locked=self._memory.locked,
+        )
+        if seal.state is SealState.SEALED:
+            return always
+        persistent, ephemeral = await self._secrets.counts()
+        return replace(
+            always,
             keyring_version=seal.keyring_version,
-            slots=slots,
             store=self._store.kind_name,
             revision=await self._store.revision(),
+            read_only=self._high_water.lost_from is not None,
             persistent=persistent,
             ephemeral=ephemeral,
         )

@@ -94,9 +94,13 @@ class Home(ABC):
 
     @abstractmethod
     async def put(
-        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None
+        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
     ) -> SecretState:
-        """Keep a secret: new if ``before`` is None; with a new value, or with None with the one it had."""
+        """Keep a secret: new, and the creator's, if ``before`` is None; with a new value, or with None the old one."""
+
+    @abstractmethod
+    async def owner(self, secret: UUID) -> int:
+        """Say which uid a secret that is kept here is counted for."""
 
     @abstractmethod
     async def remove(self, state: SecretState) -> None:

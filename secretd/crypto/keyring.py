@@ -94,6 +94,26 @@ class Keyring:
         """
         return max(self._opened())
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The versions there are, the oldest first.
+
+        Raises:
+            SealError: the keyring was wiped.
+        """
+        return tuple(sorted(self._opened()))
+
+    def retired(self) -> Self:
+        """Make a keyring with the current version alone; this one is left as it is.
+
+        What an older version sealed never opens again: who calls this knows that there is nothing.
+
+        Raises:
+            SealError: the keyring was wiped.
+        """
+        keys = {self.current: self._keys[self.current]}
+        return type(self)(self.domain, self.id, keys, self._index_key, self._digest_key)
+
     def rotated(self) -> Self:
         """Make a keyring with one version more, which seals from then on; this one is left as it is.
 
@@ -144,6 +164,19 @@ class Keyring:
         self._opened()
         message = _DIGEST_LABEL + secret_id.bytes + struct.pack(">QQ", attributes_counter, value_counter)
         return Digest(hmac.digest(self._digest_key, message, "sha256")[:_DIGEST_BYTES].hex())
+
+    def mac(self, label: bytes, message: bytes) -> bytes:
+        """Give the 32 bytes that authenticate a message of the daemon to itself.
+
+        Args:
+            label: what the message is about, without zero bytes; each use has its own.
+            message: what to authenticate.
+
+        Raises:
+            SealError: the keyring was wiped.
+        """
+        self._opened()
+        return hmac.digest(self._digest_key, label + b"\x00" + message, "sha256")
 
     def to_payload(self) -> bytes:
         """Write the keys in canonical JSON, for sealfile to seal.

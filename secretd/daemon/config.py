@@ -24,6 +24,7 @@ from secretd.store.durable import open_regular
 from secretd.store.registry import check_url
 
 FILE_NAME = "secretd.toml"
+_NUMBER_MOST = 2**63 - 1
 
 _Check = Callable[[str, Any], Any]
 _Section = dict[str, tuple[str, _Check]]
@@ -42,6 +43,7 @@ class Config:
         slots: the kinds of slot that may open the keyring, in the order they are tried.
         root_key_directory: the directory of the local-file slot's file, root.key.
         log_level: a level of logging.
+        quota_secrets, quota_bytes: what one uid but root may have stored.
     """
 
     mode: Mode
@@ -52,6 +54,8 @@ class Config:
     root_key_directory: Path
     slots: tuple[SlotKind, ...] = field(default=(SlotKind.CREDENTIAL, SlotKind.LOCAL_FILE))
     log_level: int = logging.INFO
+    quota_secrets: int = limits.QUOTA_SECRETS
+    quota_bytes: int = limits.QUOTA_BYTES
 
 
 def load(mode: Mode, path: Path | None = None) -> Config:
@@ -173,6 +177,13 @@ def _slots(name: str, value: object) -> tuple[SlotKind, ...]:
     return tuple(known[kind] for kind in value)
 
 
+def _number(name: str, value: object) -> int:
+    # A bool is an int, and none that anybody means here.
+    if type(value) is not int or not 0 <= value <= _NUMBER_MOST:
+        raise ConfigError(f"{name} is a whole number, not negative")
+    return value
+
+
 def _log_level(name: str, value: object) -> int:
     levels = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
     if not isinstance(value, str) or value not in levels:
@@ -192,6 +203,10 @@ _SETTINGS: dict[str, _Section] = {
         "slots": ("slots", _slots),
         "root-key-directory": ("root_key_directory", _absolute_path),
         "keyring-directory": ("keyring_directory", _absolute_path),
+    },
+    "quota": {
+        "secrets": ("quota_secrets", _number),
+        "bytes": ("quota_bytes", _number),
     },
 }
 _SECTIONS = ", ".join(f"[{section}]" for section in _SETTINGS)

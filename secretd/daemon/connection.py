@@ -1,7 +1,8 @@
 """One connection: its socket, what waits to be read, and what waits to be sent.
 
 Nothing here looks into a message.  A peer that asks faster than it reads answers is not read from until it has
-read; one that sends many requests at once gets a turn after a turn of everybody else.
+read; one that sends many requests at once gets a turn after a turn of everybody else.  One that begins a message and
+does not end it in time, or may do nothing and only keeps a place, is cut off.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from secretd import limits
+from secretd.daemon.accounts import Account
 from secretd.daemon.descriptors import close_foreign
-from secretd.doors.session import Answer, Nothing, Session, Taken
+from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Session, Taken
 from secretd.doors.stepping import Done, Waiting
 
 _DESCRIPTOR_BYTES = array("i").itemsize
@@ -32,16 +34,21 @@ class _State(Enum):
 class Connection:
     """One connection, from its first byte to its last."""
 
-    def __init__(self, connection: socket.socket, session: Session, closed: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, connection: socket.socket, session: Session, account: Account, closed: Callable[[Connection], None]
+    ) -> None:
         """Begin to serve an accepted connection.
 
         Args:
             connection: the socket, not blocking; owned from here on.
             session: what answers its messages.
+            account: of the caller's uid; what waits here counts there too.
             closed: is called once, when the connection has ended.
         """
         self._socket = connection
         self._session = session
+        self._admitted = session.admitted
+        self.account = account
         self._closed = closed
         self._loop = asyncio.get_running_loop()
         self._state = _State.OPEN
@@ -52,6 +59,7 @@ class Connection:
         self._outgoing: deque[Answer] = deque()
         self._outgoing_cost = 0
         self._writing = False
+        self._taken_at = self._begun_at = self._sent_at = self._loop.time()
         self._watch_reads()
 
     def drain(self) -> None:
@@ -69,16 +77,40 @@ class Connection:
         self._watch_reads()
         self._watch_writes(wanted=False)
         close_foreign(self._session.give_up())
+        self._owe(-self._outgoing_cost)
         for answer in self._outgoing:
             answer.close()
         self._outgoing.clear()
         self._socket.close()
         self._closed(self)
 
+    def end_if_overdue(self, now: float) -> None:
+        """End the connection if its peer lets the daemon wait for longer than he may.
+
+        Args:
+            now: the time of the event loop.
+        """
+        self._admitted = self._session.admitted
+        if self._draining:
+            overdue = self._writing and now - self._sent_at > limits.DRAIN_STALL_SECONDS
+        elif not self._admitted:
+            overdue = now - self._taken_at > limits.DENIED_IDLE_SECONDS
+        elif not self._reading:
+            # The rest of his message may be there: it is we who do not read it.
+            self._begun_at = now
+            return
+        else:
+            overdue = self._session.begun and now - max(self._begun_at, self._taken_at) > limits.MESSAGE_SECONDS
+        if overdue:
+            self.abort()
+
     @property
     def _congested(self) -> bool:
-        most = limits.REPLY_BYTES_WAITING if self._session.admitted else limits.DENIED_REPLY_BYTES_WAITING
-        return len(self._tasks) >= limits.REQUESTS_IN_FLIGHT or self._outgoing_cost >= most
+        most = limits.REPLY_BYTES_WAITING if self._admitted else limits.DENIED_REPLY_BYTES_WAITING
+        if len(self._tasks) >= limits.REQUESTS_IN_FLIGHT or self._outgoing_cost >= most:
+            return True
+        # Only one that has something under way: its own end wakes it, and the others of its uid do not starve it.
+        return self.account.exhausted and bool(self._tasks or self._outgoing)
 
     def _watch_reads(self) -> None:
         held_up = self._draining or self._congested or self._turn_waits
@@ -91,16 +123,20 @@ class Connection:
 
     def _readable(self) -> None:
         try:
+            self._admitted = self._session.admitted
             # What there is no room for the kernel drops itself, without ever asking who serves the file.
-            room = _ANCILLARY if self._session.admitted else 0
-            data, ancillary, _, _ = self._socket.recvmsg(limits.READ_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+            room = _ANCILLARY if self._admitted else 0
+            data, ancillary, flags, _ = self._socket.recvmsg(limits.READ_BYTES, room, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
             self.abort()
             return
         if data:
-            close_foreign(self._session.receive(data, _descriptors(ancillary)))
+            if not self._session.begun:
+                self._begun_at = self._loop.time()
+            descriptors = _descriptors(ancillary, cut=bool(room and flags & socket.MSG_CTRUNC))
+            close_foreign(self._session.receive(data, descriptors))
         else:
             self._session.receive_eof()
         self._take_turn()
@@ -109,7 +145,8 @@ class Connection:
         """Answer a few messages, and leave the rest for the next turn."""
         self._turn_waits = False
         ends = self._loop.time() + limits.TURN_MILLISECONDS / 1_000
-        for _ in range(limits.MESSAGES_PER_TURN):
+        most = limits.MESSAGES_PER_TURN if self._admitted else limits.DENIED_MESSAGES_PER_TURN
+        for _ in range(most):
             if self._congested or self._state is not _State.OPEN or not self._answer_next():
                 break
             if self._loop.time() > ends:
@@ -118,8 +155,15 @@ class Connection:
         else:
             self._wait_for_next_turn()
         if self._state is not _State.CLOSED:
-            self._watch_reads()
-            self._flush()
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        held_up = self._congested
+        self._flush()
+        if held_up and not self._congested and self._state is _State.OPEN and not self._turn_waits:
+            # Nothing waits any more that could wake it.
+            self._wait_for_next_turn()
+        self._watch_reads()
 
     def _wait_for_next_turn(self) -> None:
         self._turn_waits = True
@@ -129,6 +173,7 @@ class Connection:
         """Answer one message; say whether there may be another."""
         taken = self._session.take_message()
         if isinstance(taken, Taken):
+            self._taken_at = self._loop.time()
             self._answer(taken)
             return True
         if taken is Nothing.MORE or self._draining:
@@ -142,6 +187,7 @@ class Connection:
         else:
             task = self._loop.create_task(self._answer_later(taken.outcome))
             self._tasks.add(task)
+            self.account.requests += 1
             task.add_done_callback(self._answered)
 
     async def _answer_later(self, waiting: Waiting[Answer]) -> None:
@@ -149,6 +195,7 @@ class Connection:
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self.account.requests -= 1
         if self._state is not _State.CLOSED:
             self._flush()
         if self._state is _State.OPEN and not self._turn_waits:
@@ -159,14 +206,19 @@ class Connection:
             answer.close()
             return
         self._outgoing.append(answer)
-        self._outgoing_cost += answer.cost
+        self._owe(answer.cost)
+
+    def _owe(self, cost: int) -> None:
+        self._outgoing_cost += cost
+        self.account.reply_bytes += cost
 
     def _flush(self) -> None:
         try:
             while self._outgoing:
                 self._outgoing[0].send_some(self._socket)
+                self._sent_at = self._loop.time()
                 if not self._outgoing[0].rest:
-                    self._outgoing_cost -= self._outgoing.popleft().cost
+                    self._owe(-self._outgoing.popleft().cost)
         except BlockingIOError:
             pass
         except OSError:
@@ -182,6 +234,7 @@ class Connection:
 
     def _watch_writes(self, *, wanted: bool) -> None:
         if wanted and not self._writing:
+            self._sent_at = self._loop.time()
             self._loop.add_writer(self._socket, self._writable)
         elif self._writing and not wanted:
             self._loop.remove_writer(self._socket)
@@ -192,9 +245,11 @@ class Connection:
             self.abort()
 
 
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+def _descriptors(ancillary: list[tuple[int, int, bytes]], *, cut: bool) -> list[int]:
+    """Read the descriptors; if some were cut off though there was room, the process could have no more."""
     received = array("i")
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             received.frombytes(data[: len(data) - len(data) % _DESCRIPTOR_BYTES])
-    return list(received)
+    lost = [LOST_DESCRIPTOR] if cut and len(received) <= limits.DESCRIPTORS_PER_MESSAGE else []
+    return [*received, *lost]

@@ -14,10 +14,14 @@ from collections.abc import Iterable
 from functools import cache
 from queue import SimpleQueue
 
+from secretd.doors.session import LOST_DESCRIPTOR
+
 
 def close_foreign(descriptors: Iterable[int]) -> None:
     """Close descriptors that a peer sent, without ever waiting for the peer."""
     for descriptor in descriptors:
+        if descriptor == LOST_DESCRIPTOR:
+            continue
         if _is_memory(descriptor):
             os.close(descriptor)
         else:

@@ -19,18 +19,21 @@ from typing import Any
 
 from secretd import __version__
 from secretd.core.access import Access, owner_only
+from secretd.core.quota import Amount
 from secretd.core.sealing import Seal
 from secretd.core.service import Service
 from secretd.crypto.slots import SlotLocation
 from secretd.daemon import config, logs
+from secretd.daemon.accounts import raise_descriptor_limit
 from secretd.daemon.config import Config
+from secretd.daemon.hardening import harden, report
 from secretd.daemon.paths import require_runtime
 from secretd.daemon.server import Server
 from secretd.daemon.sockets import NATIVE_SOCKETS, RuntimeDirectory, check_socket_paths
 from secretd.doors.border import unforeseen
 from secretd.doors.native import NativeSession
 from secretd.errors import ConfigError, ExitStatus, SecretdError, StoreError
-from secretd.model import Mode, SlotKind
+from secretd.model import MemoryStatus, Mode, SlotKind
 from secretd.store.base import Store
 from secretd.store.registry import open_store
 
@@ -85,12 +88,14 @@ def _settings(options: argparse.Namespace) -> Config:
 
 async def _run(settings: Config) -> None:
     """Serve until a signal ends it."""
+    memory = harden()
+    raise_descriptor_limit()
     asyncio.get_running_loop().set_exception_handler(_report)
     stopping = _stop_signals()
     with RuntimeDirectory(require_runtime(settings.runtime), settings.mode) as runtime:
         store = await _open_store(settings.store_url)
         try:
-            await _serve(settings, runtime, store, stopping)
+            await _serve(settings, runtime, store, stopping, memory)
         finally:
             await store.close()
             _ignore_signals()
@@ -103,10 +108,14 @@ async def _open_store(url: str) -> Store:
         raise type(error)(f"{error.message} (store.url is {url})") from None
 
 
-async def _serve(settings: Config, runtime: RuntimeDirectory, store: Store, stopping: asyncio.Event) -> None:
+async def _serve(
+    settings: Config, runtime: RuntimeDirectory, store: Store, stopping: asyncio.Event, memory: MemoryStatus
+) -> None:
+    report(memory)
     seal = Seal(store, settings.keyring_directory, _slot_locations(settings), os.geteuid())
-    door = partial(NativeSession, _service(settings, store, seal))
-    server = Server(seal)
+    service = _service(settings, store, seal, memory)
+    door = partial(NativeSession, service)
+    server = Server(seal, service.unsealed)
     # Tried before anybody can ask, so that the first client of a healthy daemon never meets a sealed one.
     await server.unseal()
     unsealing = asyncio.create_task(server.keep_unsealing())
@@ -119,12 +128,13 @@ async def _serve(settings: Config, runtime: RuntimeDirectory, store: Store, stop
         await server.drain()
     finally:
         unsealing.cancel()
+        await service.stop()
         seal.wipe()
 
 
-def _service(settings: Config, store: Store, seal: Seal) -> Service:
+def _service(settings: Config, store: Store, seal: Seal, memory: MemoryStatus) -> Service:
     access = Access(owner_only(settings.mode, os.geteuid()))
-    return Service(settings.mode, access, seal, store)
+    return Service(settings.mode, access, seal, store, memory, Amount(settings.quota_secrets, settings.quota_bytes))
 
 
 def _slot_locations(settings: Config) -> tuple[SlotLocation, ...]:

@@ -1,22 +1,29 @@
 """The server: accepts connections, keeps trying to unseal, and ends in order.
 
 On SIGTERM or SIGINT nothing new is accepted or read, what was taken is answered, and what does not end within
-limits.DRAIN_SECONDS is cut off.
+limits.DRAIN_SECONDS is cut off.  A connection that there is no room for is answered once, and ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import os
+import resource
 import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from secretd import limits
 from secretd.core.sealing import Seal
+from secretd.daemon.accounts import Accounts
 from secretd.daemon.connection import Connection
 from secretd.daemon.peer import caller_of
 from secretd.daemon.sockets import SocketKind
-from secretd.doors.session import OpenSession
+from secretd.doors.session import OpenSession, Session
+from secretd.errors import BusyError
 from secretd.model import SealState
 
 _log = logging.getLogger(__name__)
@@ -32,11 +39,17 @@ class _Listening:
 class Server:
     """All connections of one daemon."""
 
-    def __init__(self, seal: Seal) -> None:
+    def __init__(self, seal: Seal, unsealed: Callable[[], Awaitable[None]]) -> None:
+        """Prepare; ``unsealed`` is awaited once the keyrings are open."""
         self._seal = seal
+        self._unsealed = unsealed
         self._listening: list[_Listening] = []
         self._pause: asyncio.TimerHandle | None = None
+        self._accounts = Accounts(os.geteuid(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._connections: set[Connection] = set()
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._refused = 0
+        self._refusals_logged = -math.inf
         self._one_closed = asyncio.Event()
 
     def listen(self, listener: socket.socket, kind: SocketKind, door: OpenSession) -> None:
@@ -54,6 +67,7 @@ class Server:
                 "unsealed",
                 extra={"slots": [kind.value for kind in status.slots], "keyring_version": status.keyring_version},
             )
+            await self._unsealed()
         elif status.reason != before.reason:
             _log.error("sealed", extra={"reason": status.reason, "looked_for": self._seal.places})
 
@@ -119,8 +133,43 @@ class Server:
             _log.error("cannot name the caller, who is not served", extra={"reason": error.strerror})
             connection.close()
             return
-        self._connections.add(Connection(connection, listening.door(caller), self._forget))
+        session = listening.door(caller)
+        try:
+            account = self._accounts.open(caller.uid)
+        except BusyError as error:
+            self._refuse(connection, session, error)
+            self._log_refusal(caller.uid)
+            return
+        self._connections.add(Connection(connection, session, account, self._forget))
+        self._keep_sweeping()
+
+    @staticmethod
+    def _refuse(connection: socket.socket, session: Session, error: BusyError) -> None:
+        with connection, suppress(OSError):
+            session.refuse(error).send_some(connection)
+
+    def _log_refusal(self, uid: int) -> None:
+        """Count, and log now and then: who connects in a loop shall not fill the log."""
+        self._refused += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._refusals_logged >= limits.REFUSALS_LOGGED_SECONDS:
+            _log.warning("connections refused", extra={"connections": self._refused, "uid": uid})
+            self._refused, self._refusals_logged = 0, now
+
+    def _keep_sweeping(self) -> None:
+        if self._sweep_timer is None and self._connections:
+            loop = asyncio.get_running_loop()
+            self._sweep_timer = loop.call_later(limits.SWEEP_MILLISECONDS / 1_000, self._sweep)
+
+    def _sweep(self) -> None:
+        """End the connections whose peers let the daemon wait for too long."""
+        self._sweep_timer = None
+        now = asyncio.get_running_loop().time()
+        for connection in tuple(self._connections):
+            connection.end_if_overdue(now)
+        self._keep_sweeping()
 
     def _forget(self, connection: Connection) -> None:
+        self._accounts.close(connection.account)
         self._connections.discard(connection)
         self._one_closed.set()

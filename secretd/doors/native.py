@@ -14,13 +14,13 @@ from secretd import limits
 from secretd.core.service import Service
 from secretd.documents.messages import RequestDocument, RequestError, open_request, write_error, write_reply
 from secretd.doors.border import error_for_peer
-from secretd.doors.session import Answer, Nothing, Session, Taken
+from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Session, Taken
 from secretd.doors.stepping import Done, Waiting, step
-from secretd.errors import AccessDeniedError, InvalidValueError, RemoteProtocolError, SecretdError
+from secretd.errors import AccessDeniedError, BusyError, InvalidValueError, RemoteProtocolError, SecretdError
 from secretd.model import Caller, SecretValue
 from secretd.operations import GotValue, Reply, Request
 from secretd.wire import memfd
-from secretd.wire.native import Message, NativeFraming, Pause
+from secretd.wire.native import Message, NativeFraming, Pause, State
 
 
 class NativeSession(Session):
@@ -40,6 +40,15 @@ class NativeSession(Session):
         except AccessDeniedError:
             return False
         return True
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a message was received, and the rest was not."""
+        return self._framing.state is State.INSIDE
+
+    def refuse(self, error: SecretdError) -> Answer:
+        """Answer the message that is received next with an error, by its ordinal."""
+        return self._error(error, self._framing.ordinal, None)
 
     def receive(self, data: bytes, descriptors: Sequence[int]) -> tuple[int, ...]:
         """Take in bytes and descriptors."""
@@ -112,5 +121,7 @@ def _read(document: RequestDocument, descriptors: Sequence[int]) -> Request[Repl
         raise InvalidValueError("a message carries at most one descriptor")
     carried: SecretValue | None = None
     for descriptor in descriptors:
+        if descriptor == LOST_DESCRIPTOR:
+            raise BusyError("the daemon has no descriptor left to receive the value with; nothing was done: try again")
         carried = memfd.read_value(descriptor)
     return document.read(carried)

@@ -13,8 +13,12 @@ from enum import Enum, auto
 
 from secretd import limits
 from secretd.doors.stepping import Done, Waiting
+from secretd.errors import SecretdError
 from secretd.model import Caller
 from secretd.wire.outgoing import Outgoing
+
+LOST_DESCRIPTOR = -1
+"""Stands for a descriptor that came and could not be received, as the process may have no more."""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,15 @@ class Session(ABC):
     @abstractmethod
     def admitted(self) -> bool:
         """Whether the caller may do anything here: else no descriptor of his is taken, and little is kept for him."""
+
+    @property
+    @abstractmethod
+    def begun(self) -> bool:
+        """Whether a part of a message was received, and the rest was not."""
+
+    @abstractmethod
+    def refuse(self, error: SecretdError) -> Answer:
+        """Answer the message that is received next, whatever it will be, with an error."""
 
     @abstractmethod
     def receive(self, data: bytes, descriptors: Sequence[int]) -> tuple[int, ...]:

@@ -197,7 +197,7 @@ class NativeFraming:
         self._held.clear()
         self._part_descriptors = 0
         whole_bytes = len(self._buffer) - self._part_bytes
-        del self._buffer[:whole_bytes]
+        self._drop(0, whole_bytes)
         self._cut_bytes += whole_bytes
         self._taken = self._received
         return taken
@@ -237,7 +237,7 @@ class NativeFraming:
     def _cut(self, end: int) -> Message:
         body = bytes(self._buffer[:end])
         # Cheap: a bytearray moves its beginning and not its bytes.
-        del self._buffer[: end + 1]
+        self._drop(0, end + 1)
         self._cut_bytes += end + 1
         self._taken += 1
         descriptors = []
@@ -248,8 +248,13 @@ class NativeFraming:
     def _break(self, whole_bytes: int) -> None:
         """Note that a message is too long, and drop its bytes and all behind them."""
         self._step(_Step.TOO_LONG)
-        del self._buffer[whole_bytes:]
+        self._drop(whole_bytes, len(self._buffer))
         self._part_bytes = 0
+
+    def _drop(self, start: int, end: int) -> None:
+        # Overwritten first: a bytearray keeps the memory of what is deleted, as long as much of it is in use.
+        self._buffer[start:end] = bytes(end - start)
+        del self._buffer[start:end]
 
     def _step(self, step: _Step) -> None:
         after = _NEXT.get((self._state, step))

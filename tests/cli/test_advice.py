@@ -9,6 +9,7 @@ import pytest
 from secretd.cli.advice import ADVICE, advice_for
 from secretd.cli.main import secretctl
 from secretd.errors import (
+    AccessDeniedError,
     BusyError,
     ConfigError,
     ConflictError,
@@ -38,6 +39,7 @@ class WentAwayError(UnreachableError):
         pytest.param(SealError, "secretctl status", id="sealed"),
         pytest.param(ConfigError, "XDG_RUNTIME_DIR", id="no-place-for-a-socket"),
         pytest.param(PrivateError, "machinery", id="not-its-parents"),
+        pytest.param(AccessDeniedError, "root alone", id="who-may-do-nothing-is-not-sent-to-whoami"),
     ],
 )
 def test_advice_is_the_nearest_there_is(error: type[SecretdError], said: str) -> None:

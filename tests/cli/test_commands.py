@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,10 +106,45 @@ def given_input(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
         ),
         pytest.param(
             ["secret-set-value", str(ID), "--file", "-", "--plain", "--ephemeral", "--digest", DIGEST],
-            SetValue(ID, SecretValue(XML.encode()), ephemeral=True, digest=DIGEST),
+            SetValue(ID, SecretValue(XML.encode()), ephemeral=True, create=True, digest=DIGEST),
             CHANGED,
             "Secret value set\n",
-            id="set-value",
+            id="set-value-all",
+        ),
+        pytest.param(
+            ["secret-set-value", str(ID), "--file", "-", "--plain"],
+            SetValue(ID, SecretValue(XML.encode()), create=False),
+            CHANGED,
+            "Secret value set\n",
+            id="set-value-of-what-is-there",
+        ),
+        pytest.param(
+            ["secret-set-value", str(ID), "--file", "-", "--plain", "--create"],
+            SetValue(ID, SecretValue(XML.encode()), create=True),
+            CHANGED,
+            "Secret value set\n",
+            id="set-value-create",
+        ),
+        pytest.param(
+            ["secret-set-value", "--secret", str(ID), "--file", "-", "--plain"],
+            SetValue(ID, SecretValue(XML.encode()), create=False),
+            CHANGED,
+            "Secret value set\n",
+            id="set-value-by-name",
+        ),
+        pytest.param(
+            ["secret-define", "--validate", "--file", "-"],
+            Define(DOCUMENT),
+            CHANGED,
+            f"Secret {ID} created\n",
+            id="define-by-name",
+        ),
+        pytest.param(
+            ["secret-undefine", f"--secret={ID}"],
+            Delete(ID),
+            Deleted(),
+            f"Secret {ID} deleted\n",
+            id="undefine-by-name",
         ),
         pytest.param(
             ["secret-get-value", str(ID)], GetValue(ID), GotValue(SecretValue(b"secret")), "c2VjcmV0\n", id="get-value"
@@ -174,6 +210,8 @@ def test_a_command_asks_and_tells(
         pytest.param(["--private", "--no-private"], List(), id="both-are-none"),
         pytest.param(["--ephemeral", "--no-private"], List(ephemeral=True, private=False), id="two"),
         pytest.param(["--usage-type", "ceph"], List(usage_type=UsageType.CEPH), id="usage-type"),
+        pytest.param(["--usage-type", "none"], List(usage_type=UsageType.NONE), id="no-usage"),
+        pytest.param(["--long"], List(), id="long-asks-for-nothing-more"),
     ],
 )
 def test_a_list_is_filtered_by_the_daemon(options: list[str], request_made: List, scripted: Script) -> None:
@@ -212,6 +250,7 @@ def test_a_list_is_asked_for_to_its_end_on_one_connection(scripted: Script, caps
     [
         pytest.param(["secret-set-value", str(ID), "Y2FuYXJ5"], id="as-in-virsh"),
         pytest.param(["secret-set-value", str(ID), "Y2FuYXJ5", "--file", "-"], id="beside-a-file"),
+        pytest.param(["secret-set-value", "--secret", str(ID), "Y2FuYXJ5"], id="beside-an-id-by-name"),
         pytest.param(["secret-set-value", str(ID), "--base64", "Y2FuYXJ5"], id="as-an-option"),
         pytest.param(["secret-set-value", "--base64=Y2FuYXJ5", str(ID)], id="as-an-option-joined"),
     ],
@@ -238,6 +277,9 @@ def test_a_value_on_the_command_line_is_refused_and_not_repeated(
         pytest.param(["secret-get-value", str(ID), "--plain", "--json"], id="plain-json"),
         pytest.param(["secret-generate-value", str(ID), "--preset", "hex", "--alphabet", "ab"], id="two-alphabets"),
         pytest.param(["secret-generate-value", str(ID), "--length", "0"], id="no-length"),
+        pytest.param(["secret-dumpxml", "--secret", str(ID), str(ID)], id="an-id-twice"),
+        pytest.param(["secret-dumpxml", "--secret", "nonsense"], id="no-id-by-name"),
+        pytest.param(["secret-define", "--file", "-", "-"], id="a-file-twice"),
         pytest.param(["secret-undefine", str(ID), "--digest", "0" * 31], id="short-digest"),
         pytest.param(["secret-lookup", "none", "x"], id="usage-without-an-id"),
         pytest.param(["secret-define", "/nonexistent"], id="no-such-file"),
@@ -249,6 +291,16 @@ def test_what_cannot_be_meant_is_not_asked(arguments: list[str], scripted: Scrip
 
     assert run(["-c", "x", *arguments]) == ExitStatus.USAGE
     assert client.paths == []
+
+
+def test_json_says_how_long_a_value_is(
+    scripted: Script, given_input: Callable[[bytes], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted({SetValue: [CHANGED]})
+    given_input(b"c2Vj\ncmV0\n")
+
+    assert run(["-c", "x", "secret-set-value", str(ID), "--file", "-", "--json"]) == ExitStatus.OK
+    assert json.loads(capsys.readouterr().out) == {"secret": str(ID), "digest": DIGEST, "bytes": 6}
 
 
 @pytest.mark.parametrize("alphabet", PRESETS.values(), ids=PRESETS)

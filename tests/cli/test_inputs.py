@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
     [
         pytest.param(b"c2VjcmV0", b"secret", id="as-it-is"),
         pytest.param(b"c2Vj\ncmV0\n", b"secret", id="lines"),
-        pytest.param(b" c2Vj\t cmV0\r\n\r\n", b"secret", id="any-white-space"),
+        pytest.param(b" \tc2Vj\t \r\n\r\n\tcmV0 ", b"secret", id="blanks-around-lines"),
         pytest.param(b"AA==", b"\0", id="padded"),
         pytest.param(base64.encodebytes(bytes(limits.VALUE_BYTES)), bytes(limits.VALUE_BYTES), id="longest"),
     ],
@@ -51,6 +51,9 @@ def test_base64_that_is_taken(text: bytes, value: bytes, file: Path) -> None:
     ("text", "message"),
     [
         pytest.param(b"canary!!", "not base64", id="other-characters"),
+        pytest.param(b"Correct horse", "say --plain", id="a-passphrase-of-two-words"),
+        pytest.param(b"c2Vj\tcmV0", "not base64", id="a-tab-inside-a-line"),
+        pytest.param(b"c2Vj\x0bcmV0", "not base64", id="no-end-of-a-line"),
         pytest.param(b"c2VjcmV", "not base64", id="padding-missing"),
         pytest.param(b"c2VjcmV0====", "not base64", id="padding-too-long"),
         pytest.param(b"AB==", "not base64", id="bits-left-over"),

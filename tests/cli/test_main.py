@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +23,7 @@ from secretd.cli.main import COMMANDS, run, secretctl
 from secretd.cli.parameters import USAGE_TYPES
 from secretd.client import read_secret, write_secret
 from secretd.errors import WIRE_ERRORS, ExitStatus, SecretdError
-from secretd.model import Mode, SealState
+from secretd.model import Mode, SealState, UsageType
 from secretd.operations import BY_NAME, OPERATIONS, DaemonStatus, Field, Status, fields_of
 
 PAGE = (ROOT / "docs" / "secretctl.md").read_text()
@@ -67,8 +70,8 @@ def test_every_command_is_on_the_page() -> None:
     assert set(SECTIONS) == set(secretctl.commands)
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_the_page_says_how_a_command_is_called(command: OperationCommand) -> None:
+@pytest.mark.parametrize("command", secretctl.commands.values(), ids=lambda command: command.name)
+def test_the_page_says_how_a_command_is_called(command: click.Command) -> None:
     usage, text = SECTIONS[str(command.name)]
     context = secretctl.make_context("secretctl", [str(command.name)])
     named = re.findall(r"^- `(--[a-z0-9-]+)", text, re.MULTILINE)
@@ -98,6 +101,15 @@ def test_every_command_helps(command: OperationCommand, capsys: pytest.CaptureFi
     assert shown.err == ""
 
 
+@pytest.mark.parametrize("arguments", [[], ["secret-list"]], ids=["all", "one"])
+def test_help_says_what_the_option_says(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*arguments, "--help"]) == ExitStatus.OK
+    by_option = capsys.readouterr()
+
+    assert run(["help", *arguments]) == ExitStatus.OK
+    assert capsys.readouterr() == by_option
+
+
 @pytest.mark.parametrize(("command", "option", "field"), OPTIONS_OF_FIELDS)
 def test_an_option_that_is_a_field_is_explained_as_the_table_does(
     command: OperationCommand, option: str, field: Field, capsys: pytest.CaptureFixture[str]
@@ -112,9 +124,8 @@ def test_every_field_of_an_operation_can_be_given() -> None:
     given = {(command.operation, param.name) for command in COMMANDS for param in command.params}
     fields = {(row.name, field.name) for row in OPERATIONS for field in fields_of(row.request)}
 
-    # Documents and values are read from files, a usage is two arguments, a list is shown whole, and a value may be
-    # that of a new secret.
-    assert {name for _, name in fields - given} == {"document", "value", "usage", "limit", "marker", "create"}
+    # Documents and values are read from files, a usage is two arguments, and a list is shown whole.
+    assert {name for _, name in fields - given} == {"document", "value", "usage", "limit", "marker"}
 
 
 def test_the_help_shows_a_document_that_is_one() -> None:
@@ -124,6 +135,15 @@ def test_the_help_shows_a_document_that_is_one() -> None:
     shown = textwrap.dedent(f"  {found[0]}")
     assert write_secret(read_secret(shown.encode())) == f"{shown}\n"
     assert all(word in DOCUMENT for word in USAGE_TYPES)
+
+
+@pytest.mark.parametrize("usage_type", USAGE_TYPES.values(), ids=USAGE_TYPES)
+def test_the_page_shows_a_usage_of_every_type(usage_type: UsageType) -> None:
+    (shown,) = re.findall(rf"^\| {usage_type.value} \|.*`(<usage.*>)` \|$", PAGE, re.MULTILINE)
+    usage = read_secret(f"<secret>{shown}</secret>".encode()).attributes.usage
+
+    assert usage is not None
+    assert usage.type is usage_type
 
 
 @pytest.mark.parametrize("name", ["secret-define", "secret-set-xml"])
@@ -146,14 +166,15 @@ def test_a_command_that_reads_a_document_shows_one(name: str, capsys: pytest.Cap
         pytest.param(0, ["--connect", "/elsewhere"], "/elsewhere", id="socket-long"),
     ],
 )
+@pytest.mark.parametrize("after", [False, True], ids=["before-the-command", "after-it"])
 def test_which_daemon_is_asked(
-    uid: int, arguments: list[str], socket: str, scripted: Script, monkeypatch: pytest.MonkeyPatch
+    uid: int, arguments: list[str], socket: str, after: bool, scripted: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
     monkeypatch.setattr("os.geteuid", lambda: uid)
     client = scripted({Status: [WELL]})
 
-    assert run([*arguments, "status"]) == ExitStatus.OK
+    assert run(["status", *arguments] if after else [*arguments, "status"]) == ExitStatus.OK
     assert client.paths == [Path(socket)]
 
 
@@ -164,6 +185,10 @@ def test_which_daemon_is_asked(
         pytest.param(["--session", "--system", "status"], id="two-modes"),
         pytest.param(["-c", "x", "--session", "status"], id="socket-and-mode"),
         pytest.param(["-c", "x", "-r", "status"], id="socket-and-read-only"),
+        pytest.param(["--session", "status", "--system"], id="a-mode-before-and-another-after"),
+        pytest.param(["-r", "status", "-c", "x"], id="read-only-before-and-socket-after"),
+        pytest.param(["-c", "qemu:///system", "status"], id="a-uri-as-virsh-takes-it"),
+        pytest.param(["help", "nonsense"], id="help-for-no-command"),
         pytest.param(["nonsense"], id="no-such-command"),
         pytest.param(["status", "--nonsense"], id="no-such-option"),
         pytest.param(["status", "nonsense"], id="too-many-arguments"),
@@ -213,6 +238,23 @@ def test_an_error_of_the_system_is_told(scripted: Script, capsys: pytest.Capture
 
     assert run(["-c", "x", "status"]) == ExitStatus.FAILED
     assert capsys.readouterr().err == "error: Too many open files\n"
+
+
+def test_who_reads_no_more_is_told_no_more() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = [sys.executable, "-P", "-c", "from secretd.cli.main import main; main()", "help"]
+    with os.fdopen(writing, "wb") as closed:
+        ended = subprocess.run(program, stdout=closed, stderr=subprocess.PIPE, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("module", ["asyncio", "rich"])
+def test_what_few_need_is_not_imported_by_all(module: str) -> None:
+    source = f"import sys, secretd.cli.main; sys.exit({module!r} in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-P", "-c", source], timeout=60, check=False).returncode == 0
 
 
 def test_ctrl_c_ends_it_as_a_shell_says(scripted: Script) -> None:

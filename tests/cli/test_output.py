@@ -26,6 +26,7 @@ from secretd.model import (
 from secretd.operations import (
     OPERATIONS,
     Changed,
+    Checked,
     DaemonStatus,
     Deleted,
     Entry,
@@ -34,9 +35,15 @@ from secretd.operations import (
     GotXml,
     Group,
     Held,
+    KeyringVersions,
     Listed,
+    Problem,
     Reply,
+    SealReport,
+    SealRetired,
+    SealRotated,
     Slot,
+    StoreAccepted,
     You,
 )
 
@@ -122,11 +129,38 @@ JSON_OF_REPLIES = [
             "slots": [{"kind": "local-file"}],
             "store": None,
             "revision": None,
+            "read_only": None,
             "persistent": None,
             "ephemeral": None,
+            "memory_wiping": False,
+            "memory_locked": "no",
         },
         id="DaemonStatus",
     ),
+    pytest.param(
+        SealReport((KeyringVersions("shared", 2, 1, 40),), resealing=True, resealed=3, damaged=0),
+        {
+            "keyrings": [{"domain": "shared", "current": 2, "versions": 1, "uses": 40}],
+            "resealing": True,
+            "resealed": 3,
+            "damaged": 0,
+        },
+        id="SealReport",
+    ),
+    pytest.param(SealRotated(2), {"version": 2}, id="SealRotated"),
+    pytest.param(SealRetired(2), {"version": 2}, id="SealRetired"),
+    pytest.param(
+        Checked(1, 1, 1, 1, (Problem("a value belongs to no secret", ID),)),
+        {
+            "secrets": 1,
+            "values": 1,
+            "usages": 1,
+            "found": 1,
+            "problems": [{"what": "a value belongs to no secret", "secret": str(ID)}],
+        },
+        id="Checked",
+    ),
+    pytest.param(StoreAccepted(7), {"revision": 7}, id="StoreAccepted"),
 ]
 
 
@@ -156,6 +190,14 @@ def test_a_list_looks_as_in_virsh() -> None:
     ]
 
 
+def test_a_long_list_has_the_flags_of_each() -> None:
+    assert output.entries_table([ENTRY], long=True).splitlines() == [
+        " UUID                                   Value   Ephemeral   Private   Usage",
+        "-" * (1 + 36 + 3 + 5 + 3 + 9 + 3 + 7 + 3 + len("ceph client.one") + 1),
+        f" {ID}   yes     no          yes       ceph client.one",
+    ]
+
+
 @pytest.mark.parametrize(
     ("usage_id", "shown"),
     [
@@ -180,11 +222,13 @@ def test_fields_that_are_known_have_a_line_each() -> None:
     )
 
     assert output.fields_table(status).splitlines() == [
-        " version   1.2",
-        " mode      system",
-        " state     sealed",
-        " reason    why",
-        " slots     credential, local-file",
+        " version         1.2",
+        " mode            system",
+        " state           sealed",
+        " reason          why",
+        " slots           credential, local-file",
+        " memory-wiping   no",
+        " memory-locked   no",
     ]
 
 

@@ -31,6 +31,10 @@ url = "sqlite:///srv/store"
 slots = ["local-file"]
 root-key-directory = "/etc/elsewhere"
 keyring-directory = "/srv/keyring"
+
+[quota]
+secrets = 5
+bytes = 1_000
 """
 
 
@@ -48,6 +52,7 @@ def test_a_full_file(tmp_path: Path) -> None:
     assert config.slots == (SlotKind.LOCAL_FILE,)
     assert config.root_key_directory == Path("/etc/elsewhere")
     assert config.keyring_directory == Path("/srv/keyring")
+    assert (config.quota_secrets, config.quota_bytes) == (5, 1_000)
 
 
 def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
@@ -55,6 +60,7 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
     assert config.store_url == "sqlite:///var/lib/secretd/store"
     assert config.runtime == Path("/run/secretd")
     assert config.slots == (SlotKind.CREDENTIAL, SlotKind.LOCAL_FILE)
+    assert (config.quota_secrets, config.quota_bytes) == (limits.QUOTA_SECRETS, limits.QUOTA_BYTES)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +74,10 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
         pytest.param("[daemon]\nlog-level = 3", ["daemon.log-level"], id="a-number"),
         pytest.param("[daemon]\nruntime-directory = 'run'", ["daemon.runtime-directory", "absolute"], id="relative"),
         pytest.param("[store]\nurl = ''", ["store.url"], id="empty-text"),
+        pytest.param("[quota]\nsecrets = '5'", ["quota.secrets", "number"], id="a-text"),
+        pytest.param("[quota]\nbytes = -1", ["quota.bytes", "negative"], id="negative"),
+        pytest.param("[quota]\nbytes = true", ["quota.bytes", "number"], id="no-number"),
+        pytest.param("[quota]\nbytes = 9223372036854775808", ["quota.bytes", "number"], id="too-large"),
         pytest.param("[seal]\nslots = []", ["seal.slots"], id="no-slot"),
         pytest.param("[seal]\nslots = ['tpm']", ["seal.slots", "local-file"], id="unknown-slot"),
         pytest.param("[seal]\nslots = 'local-file'", ["seal.slots"], id="no-list"),

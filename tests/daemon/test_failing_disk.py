@@ -15,7 +15,7 @@ import pytest
 from helpers.daemon import DEADLINE_S, RunningDaemon
 from secretd import operations as ops
 from secretd.client import Client
-from secretd.errors import StoreOutcomeUnknownError, StoreUnavailableError
+from secretd.errors import StoreCorruptError, StoreOutcomeUnknownError, StoreUnavailableError
 from secretd.model import Attributes, SecretDocument, SecretValue
 
 SECRET, OTHER = UUID(int=1), UUID(int=2)
@@ -101,3 +101,16 @@ def test_reads_go_on_while_nothing_can_be_written(tmp_path: Path) -> None:
             assert client.call(ops.GetValue(SECRET)).value == OLD
         client.call(ops.SetValue(SECRET, NEW))
         assert client.call(ops.GetValue(SECRET)).value == NEW
+
+
+def test_a_read_that_fails_is_told_as_damage_and_got_over(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path) as daemon:
+        with Client(daemon.socket) as client:
+            client.call(ops.SetValue(SECRET, OLD))
+        # Nothing of it is cached yet.
+        daemon.kill()
+    with RunningDaemon(tmp_path) as daemon, Client(daemon.socket) as client:
+        # Where a disk cannot be read, SQLite makes no difference between that and damage.
+        with failing(daemon, "pread64"), pytest.raises(StoreCorruptError):
+            client.call(ops.GetValue(SECRET))
+        assert client.call(ops.GetValue(SECRET)).value == OLD

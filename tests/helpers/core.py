@@ -13,7 +13,7 @@ from secretd.core.access import Access, Policy, owner_only
 from secretd.core.sealing import Seal
 from secretd.core.service import Service
 from secretd.crypto.slots import SlotLocation
-from secretd.model import Caller, Mode, SlotKind
+from secretd.model import Caller, Mode, SealState, SlotKind
 from secretd.operations import Reply, Request
 from secretd.store.base import Store
 from secretd.store.registry import open_store
@@ -49,8 +49,12 @@ async def open_core(root: Path, policy: Policy | None = None) -> AsyncIterator[C
     store = await open_store(f"sqlite://{root / 'store'}")
     try:
         seal = make_seal(root, store)
-        await seal.open()
+        status = await seal.open()
         access = Access(policy or owner_only(Mode.SESSION, os.geteuid()))
-        yield Core(Service(Mode.SESSION, access, seal, store), store, seal)
+        service = Service(Mode.SESSION, access, seal, store)
+        if status.state is SealState.OPEN:
+            await service.unsealed()
+        yield Core(service, store, seal)
+        await service.stop()
     finally:
         await store.close()

@@ -19,10 +19,10 @@ class ScriptedClient:
         self.paths: list[Path] = []
         self.requests: list[Request[Any]] = []
 
-    def __call__(self, path: Path, *, descriptors: bool) -> Self:
+    def __call__(self, path: Path, *, timeout_s: float, descriptors: bool) -> Self:
         """Connect, as making a Client does; the CLI always asks for values by descriptor."""
-        if not descriptors:
-            raise AssertionError("values would travel as text")
+        if not descriptors or timeout_s <= 0:
+            raise AssertionError("values would travel as text, or nothing would be waited for")
         self.paths.append(path)
         return self
 

@@ -15,13 +15,17 @@ from secretd.model import Mode
 from secretd.store.registry import open_store
 
 
+async def _nothing() -> None:
+    """Stand in for a service that has nothing to do once it is unsealed."""
+
+
 @asynccontextmanager
 async def serving(root: Path, door: OpenSession) -> AsyncIterator[Path]:
     """Serve ``door`` on a native socket below ``root``; gives its path, and drains at the end."""
     store = await open_store(f"sqlite://{root / 'store'}")
     try:
         with RuntimeDirectory(root / "run", Mode.SESSION) as runtime:
-            server = Server(make_seal(root, store))
+            server = Server(make_seal(root, store), _nothing)
             kind = NATIVE_SOCKETS[0]
             server.listen(runtime.listen(kind), kind, door)
             try:

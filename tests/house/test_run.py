@@ -74,6 +74,13 @@ def test_it_says_so_once_the_daemon_listens_and_ends_whole(to_all: bool, start: 
     assert '"event": "stopping"' in log
 
 
+def test_its_help_is_its_head() -> None:
+    shown = subprocess.run([ROOT / "contrib" / "run", "--help"], capture_output=True, text=True, check=True).stdout
+
+    assert shown.startswith("Start secretd from this tree")
+    assert all(f"# {line}".rstrip() in (ROOT / "contrib" / "run").read_text() for line in shown.splitlines())
+
+
 def test_it_claims_nothing_where_no_daemon_starts(start: Start, tmp_path: Path) -> None:
     with RunningDaemon(tmp_path):
         out, log = start().communicate(timeout=DEADLINE_S)

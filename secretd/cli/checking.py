@@ -1,0 +1,27 @@
+"""The commands about the store: check it, and accept what it lost."""
+
+from __future__ import annotations
+
+from secretd.cli import output
+from secretd.cli.invocation import Invocation, command
+from secretd.errors import StoreCorruptError
+from secretd.operations import Check, StoreAccept
+
+_CHECK_SECONDS = 86_400.0
+"""A check takes as long as the store is large; who gives it up presses Ctrl-C."""
+
+
+@command("check", "check")
+def check(invocation: Invocation) -> None:
+    """Check every record; what was found is said before it is called an error."""
+    reply = invocation.call(Check(), timeout_s=_CHECK_SECONDS)
+    invocation.show(reply, lambda: output.fields_table(reply) + output.records_table(reply.problems))
+    if reply.found:
+        raise StoreCorruptError(f"the store is damaged: problems found: {reply.found}")
+
+
+@command("store-accept", "store-accept")
+def store_accept(invocation: Invocation) -> None:
+    """Accept a loss."""
+    reply = invocation.call(StoreAccept())
+    invocation.show(reply, lambda: f"The store is taken as it is, at revision {reply.revision}\n")

@@ -1,0 +1,28 @@
+"""The commands about the seal: its keyrings, their rotation, and the retirement of old versions."""
+
+from __future__ import annotations
+
+from secretd.cli import output
+from secretd.cli.invocation import Invocation, command
+from secretd.operations import SealRetire, SealRotate, SealStatus
+
+
+@command("seal-status", "seal-status")
+def seal_status(invocation: Invocation) -> None:
+    """Show the keyrings and how far resealing is."""
+    reply = invocation.call(SealStatus())
+    invocation.show(reply, lambda: output.records_table(reply.keyrings) + output.fields_table(reply))
+
+
+@command("seal-rotate", "seal-rotate")
+def seal_rotate(invocation: Invocation) -> None:
+    """Give the keyrings a new version."""
+    reply = invocation.call(SealRotate())
+    invocation.show(reply, lambda: f"Version {reply.version} seals from now on; records are sealed anew\n")
+
+
+@command("seal-retire", "seal-retire")
+def seal_retire(invocation: Invocation) -> None:
+    """Drop old versions."""
+    reply = invocation.call(SealRetire())
+    invocation.show(reply, lambda: f"Version {reply.version} is the only one now\n")

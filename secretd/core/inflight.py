@@ -1,0 +1,35 @@
+"""Which changes are under way, so that something can wait until all that began before it have ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class InFlight:
+    """The changes under way."""
+
+    def __init__(self) -> None:
+        self._numbers: set[int] = set()
+        self._next = 0
+        self._one_ended = asyncio.Event()
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Count a change for as long as it lasts."""
+        number = self._next
+        self._next += 1
+        self._numbers.add(number)
+        try:
+            yield
+        finally:
+            self._numbers.discard(number)
+            self._one_ended.set()
+
+    async def ended(self) -> None:
+        """Wait until every change that is under way now has ended; those that begin later are not waited for."""
+        waited_for = set(self._numbers)
+        while waited_for & self._numbers:
+            self._one_ended.clear()
+            await self._one_ended.wait()

@@ -1,0 +1,47 @@
+"""The operations on the seal: show it, rotate the keyring, retire old versions."""
+
+from __future__ import annotations
+
+from secretd import operations as ops
+from secretd.core.inflight import InFlight
+from secretd.core.keyuses import KeyUses
+from secretd.core.resealing import Resealing
+from secretd.core.sealing import Seal
+from secretd.crypto.envelope import Domain
+from secretd.model import Caller
+
+
+class SealAdmin:
+    """What an administrator does with the seal of one daemon."""
+
+    def __init__(self, seal: Seal, uses: KeyUses, resealing: Resealing, in_flight: InFlight) -> None:
+        self._seal = seal
+        self._uses = uses
+        self._resealing = resealing
+        self._in_flight = in_flight
+
+    async def status(self, _: Caller, __: ops.SealStatus) -> ops.SealReport:
+        """Show the versions of both keyrings and how far resealing is."""
+        versions = [
+            ops.KeyringVersions(domain.label, keyring.current, len(keyring.versions), await self._uses.used(domain))
+            for domain, keyring in sorted(self._seal.keyrings.items(), key=lambda item: item[0].value)
+        ]
+        progress = self._resealing.progress
+        return ops.SealReport(tuple(versions), progress.running, progress.resealed, progress.damaged)
+
+    async def rotate(self, _: Caller, __: ops.SealRotate) -> ops.SealRotated:
+        """Give both keyrings a new version, and begin to reseal."""
+        await self._seal.rotate()
+        self._resealing.start()
+        return ops.SealRotated(self._seal.keyrings[Domain.SHARED].current)
+
+    async def retire(self, _: Caller, __: ops.SealRetire) -> ops.SealRetired:
+        """Drop the versions that nothing is sealed by.
+
+        Raises:
+            OperationInvalidError: records are still sealed by an older version.
+        """
+        # What was sealed before a rotation may be on its way to the store only now, past the eyes of resealing.
+        await self._in_flight.ended()
+        await self._resealing.retire()
+        return ops.SealRetired(self._seal.keyrings[Domain.SHARED].current)

@@ -1,0 +1,214 @@
+"""What a store lost or mixed up, noticed: by the high-water mark at a start, and by a check."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from helpers.core import Core, open_core
+from secretd import operations as ops
+from secretd.core.persistent import ATTRIBUTES, USAGE, VALUE
+from secretd.errors import StoreCorruptError
+from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
+from secretd.store.base import Delete, Put
+
+ONE, TWO = UUID(int=1), UUID(int=2)
+
+
+def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with open_core(root) as core:
+            await test(core)
+
+    asyncio.run(run())
+
+
+async def fill(core: Core) -> None:
+    for secret in (ONE, TWO):
+        usage = Usage(UsageType.VOLUME, f"/{secret.int}")
+        await core.call(ops.SetXml(secret, SecretDocument(Attributes(usage))))
+        await core.call(ops.SetValue(secret, SecretValue(b"value")))
+
+
+@pytest.fixture
+def used(tmp_path: Path) -> Path:
+    """Make a place where a daemon has been, and kept two secrets."""
+    in_core(tmp_path, fill)
+    return tmp_path
+
+
+class TestHighWater:
+    def put_old_copy_back(self, root: Path) -> None:
+        shutil.copytree(root / "store", root / "copy")
+
+        async def go_on(core: Core) -> None:
+            await core.call(ops.SetValue(ONE, SecretValue(b"newer")))
+
+        in_core(root, go_on)
+        shutil.rmtree(root / "store")
+        shutil.move(root / "copy", root / "store")
+
+    def test_an_old_copy_is_read_only_until_it_is_accepted(self, used: Path) -> None:
+        self.put_old_copy_back(used)
+
+        async def look(core: Core) -> None:
+            assert (await core.call(ops.Status())).read_only
+            assert (await core.call(ops.GetValue(ONE))).value.reveal() == b"value"
+            for request in (ops.SetValue(ONE, SecretValue(b"x")), ops.AllocateId(), ops.Delete(ONE)):
+                with pytest.raises(StoreCorruptError, match="store-accept"):
+                    await core.call(request)
+
+        async def accept(core: Core) -> None:
+            await core.call(ops.StoreAccept())
+            await core.call(ops.SetValue(ONE, SecretValue(b"x")))
+            assert not (await core.call(ops.Status())).read_only
+
+        async def after(core: Core) -> None:
+            assert not (await core.call(ops.Status())).read_only
+            assert (await core.call(ops.GetValue(ONE))).value.reveal() == b"x"
+
+        in_core(used, look)
+        in_core(used, look)
+        in_core(used, accept)
+        in_core(used, after)
+
+    def test_a_mark_that_is_not_authentic_is_noticed(self, used: Path) -> None:
+        mark = used / "keyring" / "high-water"
+        mark.write_bytes(bytes(len(mark.read_bytes())))
+
+        async def look(core: Core) -> None:
+            assert (await core.call(ops.Status())).read_only
+
+        in_core(used, look)
+
+    def test_a_mark_of_which_one_place_was_cut_off_is_enough(self, used: Path) -> None:
+        mark = used / "keyring" / "high-water"
+        whole = mark.read_bytes()
+        for damaged in (whole[:40] + bytes(40), bytes(40) + whole[40:], whole[:40], whole[:60]):
+            mark.write_bytes(damaged)
+
+            async def look(core: Core) -> None:
+                assert not (await core.call(ops.Status())).read_only
+
+            in_core(used, look)
+
+    def test_a_missing_mark_is_made_anew(self, used: Path) -> None:
+        (used / "keyring" / "high-water").unlink()
+
+        async def look(core: Core) -> None:
+            assert not (await core.call(ops.Status())).read_only
+
+        in_core(used, look)
+        assert (used / "keyring" / "high-water").exists()
+
+    def test_a_crash_leaves_no_mark_above_the_store(self, used: Path) -> None:
+        async def test(core: Core) -> None:
+            for number in range(20):
+                await core.call(ops.SetValue(ONE, SecretValue(b"%d" % number)))
+                shutil.copytree(used / "store", used / f"copy{number}" / "store")
+                shutil.copytree(used / "keyring", used / f"copy{number}" / "keyring")
+                shutil.copytree(used / "config", used / f"copy{number}" / "config")
+
+        in_core(used, test)
+        for number in range(20):
+            # The lock's owner is another daemon's matter; the copies are as a crash would leave them.
+            async def look(core: Core, number: int = number) -> None:
+                assert not (await core.call(ops.Status())).read_only
+                assert (await core.call(ops.GetValue(ONE))).value.reveal() == b"%d" % number
+
+            in_core(used / f"copy{number}", look)
+
+
+async def remove(core: Core, key: bytes) -> None:
+    await core.store.commit([Delete(key)], [])
+
+
+async def flip(core: Core, key: bytes) -> None:
+    record = await core.store.get(key)
+    assert record is not None
+    await core.store.commit([Put(key, record.value[:-1] + bytes([record.value[-1] ^ 1]))], [])
+
+
+async def swap(core: Core, one: bytes, two: bytes) -> None:
+    first, second = await core.store.get(one), await core.store.get(two)
+    assert first is not None
+    assert second is not None
+    await core.store.commit([Put(one, second.value), Put(two, first.value)], [])
+
+
+async def usage_keys(core: Core) -> list[bytes]:
+    return [record.key for record in (await core.store.scan(USAGE)).records]
+
+
+Spoil = Callable[[Core], Awaitable[None]]
+
+
+async def remove_usage(core: Core) -> None:
+    await remove(core, (await usage_keys(core))[0])
+
+
+async def swap_usages(core: Core) -> None:
+    await swap(core, *await usage_keys(core))
+
+
+async def older_value(core: Core) -> None:
+    record = await core.store.get(VALUE + ONE.bytes)
+    await core.call(ops.SetValue(ONE, SecretValue(b"newer")))
+    assert record is not None
+    await core.store.commit([Put(VALUE + ONE.bytes, record.value)], [])
+
+
+DAMAGE = [
+    pytest.param(lambda core: remove(core, VALUE + ONE.bytes), ONE, id="a-value-is-missing"),
+    pytest.param(lambda core: remove(core, ATTRIBUTES + ONE.bytes), ONE, id="attributes-are-missing"),
+    pytest.param(remove_usage, None, id="a-usage-is-missing"),
+    pytest.param(lambda core: flip(core, VALUE + ONE.bytes), ONE, id="a-bit-of-a-value"),
+    pytest.param(lambda core: flip(core, ATTRIBUTES + ONE.bytes), ONE, id="a-bit-of-attributes"),
+    pytest.param(lambda core: swap(core, VALUE + ONE.bytes, VALUE + TWO.bytes), ONE, id="values-swapped"),
+    pytest.param(swap_usages, None, id="usages-swapped"),
+    pytest.param(older_value, ONE, id="an-older-value"),
+]
+
+
+class TestCheck:
+    def test_a_whole_store(self, used: Path) -> None:
+        async def test(core: Core) -> None:
+            await core.call(ops.SetValue(UUID(int=3), SecretValue(b"x"), ephemeral=True))
+            assert await core.call(ops.Check()) == ops.Checked(2, 2, 2, 0, ())
+
+        in_core(used, test)
+
+    @pytest.mark.parametrize(("spoil", "secret"), DAMAGE)
+    def test_damage_is_named(self, used: Path, spoil: Spoil, secret: UUID | None) -> None:
+        async def test(core: Core) -> None:
+            await spoil(core)
+            checked = await core.call(ops.Check())
+            assert checked.found
+            assert secret is None or secret in {problem.secret for problem in checked.problems}
+            # What is not damaged stays readable.
+            assert (await core.call(ops.Status())).state.value == "open"
+
+        in_core(used, test)
+
+    def test_beside_changes_nothing_is_found(self, used: Path) -> None:
+        async def test(core: Core) -> None:
+            async def change() -> None:
+                for number in range(60):
+                    usage = Usage(UsageType.CEPH, str(number)) if number % 2 else None
+                    await core.call(ops.SetXml(ONE, SecretDocument(Attributes(usage))))
+                    await core.call(ops.SetValue(ONE, SecretValue(b"%d" % number)))
+                    await core.call(ops.SetValue(UUID(int=100 + number), SecretValue(b"x")))
+                    if number % 3 == 0:
+                        await core.call(ops.Delete(UUID(int=100 + number)))
+
+            changing = asyncio.create_task(change())
+            while not changing.done():
+                assert (await core.call(ops.Check())).problems == ()
+            await changing
+
+        in_core(used, test)
