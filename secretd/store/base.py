@@ -24,9 +24,11 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar, Self, final
 
 from secretd import limits
+from secretd.errors import StoreCorruptError
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,11 @@ class Store(ABC):
         self._check_open()
         _check_key(key)
         with self._translating():
-            return await self._get(key)
+            record = await self._get(key)
+        if record is not None and record.key != key:
+            # SQLite gives another row where pages were mixed up. What is sealed would open: under its own name.
+            raise StoreCorruptError("the store gave another record than the one that was asked for")
+        return record
 
     @final
     async def scan(self, prefix: bytes, start: bytes | None = None, limit: int = limits.SCAN_RECORDS) -> Page:
@@ -173,8 +179,11 @@ class Store(ABC):
             _check_key(start)
         if not 1 <= limit <= limits.SCAN_RECORDS:
             raise ValueError(f"a page has 1 to {limits.SCAN_RECORDS} records")
+        first = max(prefix, start or b"")
         with self._translating():
-            return await self._scan(prefix, max(prefix, start or b""), limit)
+            page = await self._scan(prefix, first, limit)
+        _check_page(page, prefix, first)
+        return page
 
     @final
     async def commit(self, operations: Iterable[Operation], preconditions: Iterable[RevisionIs] = ()) -> int:
@@ -306,3 +315,13 @@ def _check_keys(items: Sequence[Operation | RevisionIs]) -> None:
         _check_key(item.key)
     if len({item.key for item in items}) != len(items):
         raise ValueError("a key is at most once among the operations, and among the preconditions")
+
+
+def _check_page(page: Page, prefix: bytes, first: bytes) -> None:
+    """Refuse a page that is not of the keys that were asked for, in their order; see Store.get."""
+    keys = [record.key for record in page.records]
+    if page.next_start is not None:
+        keys.append(page.next_start)
+    in_order = all(one < two for one, two in pairwise(keys))
+    if not in_order or not all(key >= first and key.startswith(prefix) for key in keys):
+        raise StoreCorruptError("the store gave other records than those that were asked for")

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secretd.store.base import Compacted, Delete, Put, Record, RevisionConflict, RevisionIs, prefix_end
+from helpers.asynchronous import run
+from helpers.model_store import ModelStore
+from secretd.errors import StoreCorruptError
+from secretd.store.base import Compacted, Delete, Page, Put, Record, RevisionConflict, RevisionIs, prefix_end
 
 CANARY = b"canary-of-the-store"
 
@@ -45,3 +48,29 @@ def test_the_end_is_the_first_key_behind_the_prefix(prefix: bytes, end: bytes | 
 )
 def test_nothing_shows_a_key_or_a_value_by_accident(shown: object) -> None:
     assert "canary" not in f"{shown} {shown!r}"
+
+
+class MixedUp(ModelStore):
+    """A store whose pages are mixed up: it gives another record than the one asked for, as SQLite then may."""
+
+    async def _get(self, key: bytes) -> Record | None:
+        record = await super()._get(key)
+        return None if record is None else Record(b"another", record.value, record.revision)
+
+    async def _scan(self, prefix: bytes, start: bytes, limit: int) -> Page:
+        page = await super()._scan(prefix, start, limit)
+        return Page(tuple(reversed(page.records)), page.next_start)
+
+
+def test_another_record_than_the_one_asked_for_is_never_given() -> None:
+    """The seal binds a record to its name, and it would open under its own: so the name asked for is compared."""
+
+    async def body() -> None:
+        store = MixedUp()
+        await store.commit([Put(b"a1", b"v"), Put(b"a2", b"v")])
+        with pytest.raises(StoreCorruptError):
+            await store.get(b"a1")
+        with pytest.raises(StoreCorruptError):
+            await store.scan(b"a")
+
+    run(body())
