@@ -50,7 +50,7 @@ class Access:
 
     def held(self, caller: Caller) -> tuple[Permission, ...]:
         """List what the caller holds for something, in the order of Permission."""
-        return tuple(permission for permission in Permission if self._judge(caller, permission, None))
+        return tuple(permission for permission in Permission if self.allows(caller, permission, None))
 
     def admit(self, caller: Caller, permission: Permission | None = None) -> None:
         """The first step: the caller holds this permission for something, or with None any at all.
@@ -60,30 +60,24 @@ class Access:
             AccessDeniedError: he does not hold it.
         """
         if permission is not None:
-            self._require(caller, permission, None)
-        elif not any(self._judge(caller, permission, None) for permission in Permission):
+            self.require(caller, permission, None)
+        elif not any(self.allows(caller, permission, None) for permission in Permission):
             raise AccessDeniedError("you may do nothing here: no permission was granted to you")
 
-    def require(self, caller: Caller, permission: Permission, target: Target) -> None:
-        """The second step: the caller holds this permission for the target.
+    def require(self, caller: Caller, permission: Permission, target: Target | None) -> None:
+        """The second step: the caller holds this permission for the target, or with None for something.
 
         Raises:
             ReadOnlyError, AccessDeniedError: as for ``admit``.
         """
-        self._require(caller, permission, target)
-
-    def allows(self, caller: Caller, permission: Permission, target: Target) -> bool:
-        """Whether the caller holds this permission for the target."""
-        return self._judge(caller, permission, target)
-
-    def _judge(self, caller: Caller, permission: Permission, target: Target | None) -> bool:
-        if caller.read_only and permission not in READ_ONLY_PERMISSIONS:
-            return False
-        return self._policy(caller, permission, target)
-
-    def _require(self, caller: Caller, permission: Permission, target: Target | None) -> None:
-        if self._judge(caller, permission, target):
+        if self.allows(caller, permission, target):
             return
         if caller.read_only and self._policy(caller, permission, target):
             raise ReadOnlyError("this connection is read-only: it neither changes a secret nor reveals a value")
         raise AccessDeniedError(f"you do not hold the permission '{permission.value}'")
+
+    def allows(self, caller: Caller, permission: Permission, target: Target | None) -> bool:
+        """Whether the caller holds this permission for the target, or with None for something."""
+        if caller.read_only and permission not in READ_ONLY_PERMISSIONS:
+            return False
+        return self._policy(caller, permission, target)

@@ -7,7 +7,7 @@ between two reads.  It changes nothing and reveals nothing but ids.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from secretd import limits
@@ -15,6 +15,7 @@ from secretd import operations as ops
 from secretd.core.persistent import ATTRIBUTES, USAGE, VALUE, PersistentSecrets
 from secretd.core.sealing import Seal
 from secretd.core.state import SecretState
+from secretd.core.walking import records_of
 from secretd.crypto import envelope
 from secretd.errors import StoreCorruptError
 from secretd.model import Caller, Usage
@@ -34,7 +35,7 @@ class Checking:
         report = _Report()
         revision = await self._store.revision()
         for kind, look in ((ATTRIBUTES, self._attributes), (VALUE, self._value), (USAGE, self._usage)):
-            async for record in self._records(kind):
+            async for record in records_of(self._store, kind, limits.CHECK_PAGE):
                 report.count(kind)
                 problem = await look(record)
                 if problem is not None:
@@ -44,14 +45,6 @@ class Checking:
         ):
             report.add(ops.Problem("the number of secrets is not the one that was kept: some are missing"))
         return report.finish()
-
-    async def _records(self, kind: bytes) -> AsyncIterator[Record]:
-        start: bytes | None = kind
-        while start is not None:
-            page = await self._store.scan(kind, start, limits.CHECK_PAGE)
-            for record in page.records:
-                yield record
-            start = page.next_start
 
     async def _attributes(self, record: Record) -> ops.Problem | None:
         secret = UUID(bytes=record.key[len(ATTRIBUTES) :])
@@ -78,7 +71,8 @@ class Checking:
                 return True
             secret = UUID(bytes=envelope.open_record(self._seal.keyrings, now.key, now.value).plaintext)
             state = await self._persistent.find(secret)
-            return state is not None and self._persistent.usage_key(state.attributes.usage) == record.key
+            usage = state.attributes.usage if state is not None else None
+            return usage is not None and self._persistent.usage_key(usage) == record.key
 
         return await self._twice(fits, "a usage leads to no secret that has it")
 

@@ -111,9 +111,7 @@ class EphemeralSecrets(Home):
             await uses.reserve(1)
             kept = self._kept.get(secret)
             if kept is not None and kept.sealed_value is not None:
-                opened = envelope.open_record(self._seal.keyrings, secret.bytes, kept.sealed_value)
-                keyring = self._seal.keyrings[Domain.NODE]
-                sealed = envelope.seal(keyring, secret.bytes, opened.counter, opened.plaintext)
+                sealed = envelope.reseal(self._seal.keyrings, secret.bytes, kept.sealed_value)
                 self._kept[secret] = _Kept(kept.state, sealed)
 
     async def count(self) -> int:

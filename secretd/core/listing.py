@@ -12,8 +12,7 @@ from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import Access
 from secretd.core.sealing import Seal
-from secretd.core.state import Home, SecretState
-from secretd.crypto.envelope import Domain
+from secretd.core.state import Home, SecretState, digest_of
 from secretd.model import Caller, Permission, UsageType
 
 _FIRST = UUID(int=0)
@@ -68,7 +67,7 @@ class Listing:
         )
 
     def _entry(self, state: SecretState) -> ops.Entry:
-        digest = self._seal.keyrings[Domain.SHARED].digest(state.id, state.counter, state.value_counter)
+        digest = digest_of(self._seal.keyrings, state)
         attributes = state.attributes
         return ops.Entry(state.id, digest, attributes.ephemeral, attributes.private, state.has_value, attributes.usage)
 

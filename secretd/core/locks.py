@@ -31,6 +31,3 @@ class KeyLocks:
                 self._locks[key] = (lock, users)
             else:
                 del self._locks[key]
-
-    def __len__(self) -> int:
-        return len(self._locks)

@@ -53,7 +53,7 @@ class PersistentSecrets(Home):
         Raises:
             StoreCorruptError: the records do not open, or do not agree.
         """
-        key = self._usage_key(usage)
+        key = self.usage_key(usage)
         for _ in range(_READ_TRIES):
             record = await self._store.get(key)
             if record is None:
@@ -121,7 +121,7 @@ class PersistentSecrets(Home):
         if state.has_value:
             deletes.append(Delete(VALUE + state.id.bytes))
         if state.attributes.usage is not None:
-            deletes.append(Delete(self._usage_key(state.attributes.usage)))
+            deletes.append(Delete(self.usage_key(state.attributes.usage)))
         condition = RevisionIs(ATTRIBUTES + state.id.bytes, state.revision)
         async with self._quotas.change_store(state.id, None, None) as charge:
             await self._store.commit([*deletes, *charge.changes], [condition, *charge.conditions])
@@ -155,18 +155,15 @@ class PersistentSecrets(Home):
         changes: list[Put | Delete] = []
         conditions = []
         if old is not None:
-            changes.append(Delete(self._usage_key(old)))
+            changes.append(Delete(self.usage_key(old)))
         if new is not None:
-            key = self._usage_key(new)
+            key = self.usage_key(new)
             changes.append(Put(key, self._seal_record(Domain.SHARED, key, state.counter, state.id.bytes)))
             conditions.append(RevisionIs(key, 0))
         return changes, conditions
 
-    def usage_key(self, usage: Usage | None) -> bytes | None:
-        """Give the key of the record that leads from a usage to its secret; None for no usage."""
-        return self._usage_key(usage) if usage is not None else None
-
-    def _usage_key(self, usage: Usage) -> bytes:
+    def usage_key(self, usage: Usage) -> bytes:
+        """Give the key of the record that leads from a usage to its secret."""
         return USAGE + self._seal.keyrings[Domain.SHARED].usage_key(usage)
 
     def _seal_attributes(self, state: SecretState) -> bytes:

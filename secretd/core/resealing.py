@@ -20,6 +20,7 @@ from secretd.core.keyuses import KeyUses
 from secretd.core.persistent import ATTRIBUTES, USAGE, VALUE
 from secretd.core.quota import OWNER, USED
 from secretd.core.sealing import Seal
+from secretd.core.walking import records_of
 from secretd.crypto import envelope
 from secretd.errors import OperationInvalidError, SealError, StoreCorruptError, StoreError
 from secretd.store.base import Put, Record, RevisionConflict, RevisionIs, Store
@@ -125,24 +126,18 @@ class Resealing:
         return False
 
     def _sealed_anew(self, record: Record) -> Put | None:
-        keyrings = self._seal.keyrings
         try:
-            opened = envelope.open_record(keyrings, record.key, record.value)
+            return Put(record.key, envelope.reseal(self._seal.keyrings, record.key, record.value))
         except StoreCorruptError:
             self._count(damaged=self._progress.damaged + 1)
             return None
-        return Put(record.key, envelope.seal(keyrings[opened.domain], record.key, opened.counter, opened.plaintext))
 
     async def _outdated(self) -> AsyncIterator[Record]:
         """Give the records that an older version seals, in the order of their keys."""
         for kind in _KINDS:
-            start: bytes | None = kind
-            while start is not None:
-                page = await self._store.scan(kind, start, limits.RESEAL_PAGE)
-                for record in page.records:
-                    if self._is_outdated(record):
-                        yield record
-                start = page.next_start
+            async for record in records_of(self._store, kind, limits.RESEAL_PAGE):
+                if self._is_outdated(record):
+                    yield record
 
     def _is_outdated(self, record: Record) -> bool:
         try:

@@ -19,8 +19,7 @@ from secretd.core.access import Access, Target
 from secretd.core.generate import generate_value
 from secretd.core.locks import KeyLocks
 from secretd.core.sealing import Seal
-from secretd.core.state import Home, SecretState
-from secretd.crypto.envelope import Domain
+from secretd.core.state import Home, SecretState, digest_of
 from secretd.errors import (
     BusyError,
     ConflictError,
@@ -285,7 +284,7 @@ class Secrets:
         return self._ephemeral if attributes.ephemeral else self._persistent
 
     def _digest(self, state: SecretState) -> Digest:
-        return self._seal.keyrings[Domain.SHARED].digest(state.id, state.counter, state.value_counter)
+        return digest_of(self._seal.keyrings, state)
 
     def _check_digest(self, state: SecretState, given: Digest | None) -> None:
         if given is not None and given != self._digest(state):

@@ -8,12 +8,14 @@ ones sealed in memory.  Both do the same, so that operations need not know which
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from secretd.core.access import Target
 from secretd.crypto.envelope import Domain, first_counter
-from secretd.model import Attributes, SecretValue, Usage
+from secretd.crypto.keyring import Keyring
+from secretd.model import Attributes, Digest, SecretValue, Usage
 
 NO_VALUE = 0
 """The value counter of a secret that has no value; no counter ever takes it."""
@@ -67,6 +69,11 @@ def next_state(before: SecretState | None, secret: UUID, wanted: Attributes, *, 
     if new_value:
         value_counter = value_counter + 1 if value_counter != NO_VALUE else first_counter()
     return SecretState(secret, wanted, counter, value_counter)
+
+
+def digest_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Digest:
+    """Give the digest by which a change names this state of a secret."""
+    return keyrings[Domain.SHARED].digest(state.id, state.counter, state.value_counter)
 
 
 class Home(ABC):

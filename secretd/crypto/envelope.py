@@ -20,7 +20,7 @@ from secretd.crypto.box import OVERHEAD_BYTES, open_box, seal_box
 from secretd.crypto.keyring import Domain, Keyring
 from secretd.errors import SealError, StoreCorruptError
 
-__all__ = ["HEADER_BYTES", "Domain", "Header", "Opened", "first_counter", "open_record", "peek", "seal"]
+__all__ = ["HEADER_BYTES", "Domain", "Header", "Opened", "first_counter", "open_record", "peek", "reseal", "seal"]
 
 _FORMAT: Final = 1
 _HEADER: Final = struct.Struct(">BBIQ")
@@ -118,6 +118,19 @@ def open_record(keyrings: Mapping[Domain, Keyring], name: bytes, sealed: bytes) 
     if plaintext is None:
         raise StoreCorruptError("the record does not open: it was changed, moved or relabelled")
     return Opened(header.counter, header.domain, header.version, plaintext)
+
+
+def reseal(keyrings: Mapping[Domain, Keyring], name: bytes, sealed: bytes) -> bytes:
+    """Seal a record again as it is, under the current version of the keyring that it was sealed by.
+
+    Args:
+        keyrings, name, sealed: as for open_record.
+
+    Raises:
+        StoreCorruptError, SealError: as for open_record.
+    """
+    opened = open_record(keyrings, name, sealed)
+    return seal(keyrings[opened.domain], name, opened.counter, opened.plaintext)
 
 
 def _associated(header: bytes, name: bytes) -> bytes:
