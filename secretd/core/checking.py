@@ -19,7 +19,8 @@ from secretd.core.walking import records_of
 from secretd.crypto import envelope
 from secretd.errors import StoreCorruptError
 from secretd.model import Caller, Usage
-from secretd.store.base import Record, RevisionConflict, Store
+from secretd.store.base import RevisionConflict, Store
+from secretd.store.reading import Record
 
 
 class Checking:

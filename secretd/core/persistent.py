@@ -18,7 +18,8 @@ from secretd.crypto import envelope, padding
 from secretd.crypto.envelope import Domain
 from secretd.errors import StoreCorruptError
 from secretd.model import Attributes, SecretValue, Usage
-from secretd.store.base import Delete, Put, Record, RevisionConflict, RevisionIs, Store
+from secretd.store.base import Delete, Put, RevisionConflict, RevisionIs, Store
+from secretd.store.reading import Record
 
 ATTRIBUTES = b"a"
 VALUE = b"v"

@@ -26,7 +26,8 @@ from secretd.core.sealing import Seal
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain, first_counter
 from secretd.errors import QuotaError, StoreCorruptError
-from secretd.store.base import Delete, Put, Record, RevisionIs, Store
+from secretd.store.base import Delete, Put, RevisionIs, Store
+from secretd.store.reading import Record
 
 OWNER = b"o"
 USED = b"q"

@@ -23,7 +23,8 @@ from secretd.core.sealing import Seal
 from secretd.core.walking import records_of
 from secretd.crypto import envelope
 from secretd.errors import OperationInvalidError, SealError, StoreCorruptError, StoreError
-from secretd.store.base import Put, Record, RevisionConflict, RevisionIs, Store
+from secretd.store.base import Put, RevisionConflict, RevisionIs, Store
+from secretd.store.reading import Record
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from secretd.store.base import Record, Store
+from secretd.store.base import Store
+from secretd.store.reading import Record
 
 
 async def records_of(store: Store, kind: bytes, at_a_time: int) -> AsyncIterator[Record]:

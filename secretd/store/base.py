@@ -7,6 +7,7 @@ What it holds to, on every engine (tests/contract/ is the proof):
     a record's revision is that of the commit that last put it; 0 stands for no record
     a read that starts after a commit was answered sees it
     changes come in the order of their revisions, each once, or the watcher is told that some are lost
+    a summary that is kept is that of all commits up to the store's revision, after each of them
 
 What it refuses, before it asks the engine: keys, values and commits past the limits, and a key that is twice in
 a commit.  The core knows the limits too, so these are faults of ours: ValueError, and RuntimeError after close.
@@ -20,24 +21,15 @@ Source: DESIGN, The store.  The bounds are those of the stricter engine to come,
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import AbstractContextManager, aclosing
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import ClassVar, Self, final
 
 from secretd import limits
-from secretd.errors import StoreCorruptError
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A value, and the revision of the commit that put it there."""
-
-    key: bytes = field(repr=False)
-    value: bytes = field(repr=False)
-    revision: int
+from secretd.store.reading import Reading, Snapshot, check_key
+from secretd.store.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +56,6 @@ class RevisionIs:
 
     key: bytes = field(repr=False)
     revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Records in the order of their keys, and where the next page starts if there is more."""
-
-    records: tuple[Record, ...]
-    next_start: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +94,11 @@ class Compacted(Exception):  # noqa: N818  # as above
         self.oldest = oldest
 
 
-def prefix_end(prefix: bytes) -> bytes | None:
-    """Give the first key behind all keys that begin with ``prefix``; None if there is no such key."""
-    stem = prefix.rstrip(b"\xff")
-    return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
-
-
-class Store(ABC):
-    """A store that is open. Every method may raise RuntimeError (after close) and ValueError (past a limit).
-
-    Reads raise StoreUnavailableError and StoreCorruptError.
-    """
+class Store(Reading):
+    """A store that is open; it reads as Reading says."""
 
     kind_name: ClassVar[str]
     """The engine's name, as status shows it."""
-
-    def __init__(self) -> None:
-        self._closed = False
 
     @classmethod
     @abstractmethod
@@ -147,43 +119,6 @@ class Store(ABC):
             StoreUnavailableError: it cannot be reached, or a newer secretd wrote it.
             StoreCorruptError: what is there is no store.
         """
-
-    @final
-    async def get(self, key: bytes) -> Record | None:
-        """Read one record; None if there is none. It never waits where the store is local."""
-        self._check_open()
-        _check_key(key)
-        with self._translating():
-            record = await self._get(key)
-        if record is not None and record.key != key:
-            # SQLite gives another row where pages were mixed up. What is sealed would open: under its own name.
-            raise StoreCorruptError("the store gave another record than the one that was asked for")
-        return record
-
-    @final
-    async def scan(self, prefix: bytes, start: bytes | None = None, limit: int = limits.SCAN_RECORDS) -> Page:
-        """Read the records whose key begins with ``prefix``, in the order of the keys, a page at a time.
-
-        Pages are each a moment of their own: what is changed between two of them may be in both or in neither.
-
-        Args:
-            prefix: 0 to limits.STORE_KEY_BYTES bytes.
-            start: leave out the keys before this one; ``next_start`` of the page before.
-            limit: at most so many records, 1 to limits.SCAN_RECORDS. A page may have fewer, as it holds at most
-                limits.SCAN_BYTES of values, but never none while there is more.
-        """
-        self._check_open()
-        if len(prefix) > limits.STORE_KEY_BYTES:
-            raise ValueError("a prefix is no longer than a key")
-        if start is not None:
-            _check_key(start)
-        if not 1 <= limit <= limits.SCAN_RECORDS:
-            raise ValueError(f"a page has 1 to {limits.SCAN_RECORDS} records")
-        first = max(prefix, start or b"")
-        with self._translating():
-            page = await self._scan(prefix, first, limit)
-        _check_page(page, prefix, first)
-        return page
 
     @final
     async def commit(self, operations: Iterable[Operation], preconditions: Iterable[RevisionIs] = ()) -> int:
@@ -209,13 +144,52 @@ class Store(ABC):
             return await self._commit(writes, conditions)
 
     @final
-    async def count(self, kind: bytes) -> int:
-        """Say how many records have a key that begins with this one byte. The number is kept, not counted."""
+    def keep_summary(self, summary: Summary) -> None:
+        """Keep a summary from now on: each commit writes it, and is refused if it cannot be made."""
         self._check_open()
-        if len(kind) != 1:
-            raise ValueError("a kind is one byte")
+        self._keep_summary(summary)
+
+    @final
+    async def summarise(self) -> int:
+        """Make the summary that is kept anew from all records, in a commit of its own, and give its revision.
+
+        It takes as long as there are records, and other commits wait for it.
+
+        Raises:
+            StoreError: as for commit.
+        """
+        self._check_open()
         with self._translating():
-            return await self._count(kind)
+            return await self._summarise()
+
+    @final
+    async def replace_all(
+        self, records: Iterable[tuple[bytes, bytes]], summary: Summary, *, least_revision: int = 0
+    ) -> int:
+        """Put these records in the place of all there are, in one commit, and give its revision.
+
+        Args:
+            records: key and value of each, no key twice; may be read in another thread. What it raises undoes all.
+            summary: is kept from now on, and made anew from the records.
+            least_revision: the commit's revision is at least this.
+
+        Raises:
+            StoreError: as for commit.
+        """
+        self._check_open()
+        with self._translating():
+            return await self._replace_all(records, summary, least_revision)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """Give the store as it is now, to be read while others go on changing it."""
+        self._check_open()
+        with self._translating():
+            snapshot = await self._snapshot()
+        try:
+            yield snapshot
+        finally:
+            await snapshot.close()
 
     @final
     async def revision(self) -> int:
@@ -247,10 +221,6 @@ class Store(ABC):
         with self._translating():
             await self._close()
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError("the store is closed")
-
     async def _translated(self, changes: AsyncGenerator[Change, None]) -> AsyncGenerator[Change, None]:
         # The consumer's own exceptions stay outside of the translation: it spans the step, not the yield.
         async with aclosing(changes):
@@ -262,21 +232,21 @@ class Store(ABC):
                 yield change
 
     @abstractmethod
-    def _translating(self) -> AbstractContextManager[None]:
-        """Turn what the engine's library raises into errors of the tree, without its text."""
-
-    @abstractmethod
-    async def _get(self, key: bytes) -> Record | None: ...
-
-    @abstractmethod
-    async def _scan(self, prefix: bytes, start: bytes, limit: int) -> Page:
-        """Read a page; ``start`` is at or behind ``prefix``."""
-
-    @abstractmethod
     async def _commit(self, operations: tuple[Operation, ...], preconditions: tuple[RevisionIs, ...]) -> int: ...
 
     @abstractmethod
-    async def _count(self, kind: bytes) -> int: ...
+    def _keep_summary(self, summary: Summary) -> None: ...
+
+    @abstractmethod
+    async def _summarise(self) -> int: ...
+
+    @abstractmethod
+    async def _replace_all(
+        self, records: Iterable[tuple[bytes, bytes]], summary: Summary, least_revision: int
+    ) -> int: ...
+
+    @abstractmethod
+    async def _snapshot(self) -> Snapshot: ...
 
     @abstractmethod
     async def _revision(self) -> int: ...
@@ -286,11 +256,6 @@ class Store(ABC):
 
     @abstractmethod
     async def _close(self) -> None: ...
-
-
-def _check_key(key: bytes) -> None:
-    if not 1 <= len(key) <= limits.STORE_KEY_BYTES:
-        raise ValueError(f"a key has 1 to {limits.STORE_KEY_BYTES} bytes")
 
 
 def _check_commit(operations: tuple[Operation, ...], preconditions: tuple[RevisionIs, ...]) -> None:
@@ -312,16 +277,6 @@ def _check_commit(operations: tuple[Operation, ...], preconditions: tuple[Revisi
 
 def _check_keys(items: Sequence[Operation | RevisionIs]) -> None:
     for item in items:
-        _check_key(item.key)
+        check_key(item.key)
     if len({item.key for item in items}) != len(items):
         raise ValueError("a key is at most once among the operations, and among the preconditions")
-
-
-def _check_page(page: Page, prefix: bytes, first: bytes) -> None:
-    """Refuse a page that is not of the keys that were asked for, in their order; see Store.get."""
-    keys = [record.key for record in page.records]
-    if page.next_start is not None:
-        keys.append(page.next_start)
-    in_order = all(one < two for one, two in pairwise(keys))
-    if not in_order or not all(key >= first and key.startswith(prefix) for key in keys):
-        raise StoreCorruptError("the store gave other records than those that were asked for")

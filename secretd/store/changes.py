@@ -35,15 +35,19 @@ class ChangeLog:
         """Take in the changes of one commit, and wake the watchers."""
         if revision != self._newest + 1:
             # A commit whose outcome was unknown has been applied after all: nobody may miss that silently.
-            self._commits.clear()
-            self._weight = 0
-            self._oldest = revision - 1
+            self._forget(revision - 1)
         self._newest = revision
         self._commits.append(changes)
         self._weight += _weight(changes)
         while self._weight > limits.WATCH_BACKLOG:
             self._weight -= _weight(self._commits.popleft())
             self._oldest += 1
+        self._wake()
+
+    def lose(self, revision: int) -> None:
+        """Take in a commit that changed so much that its changes are not told one by one; wake the watchers."""
+        self._forget(revision)
+        self._newest = revision
         self._wake()
 
     def close(self) -> None:
@@ -70,6 +74,11 @@ class ChangeLog:
                 return
             else:
                 await self._grown.wait()
+
+    def _forget(self, oldest: int) -> None:
+        self._commits.clear()
+        self._weight = 0
+        self._oldest = oldest
 
     def _wake(self) -> None:
         self._grown.set()

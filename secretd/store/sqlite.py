@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,11 +23,15 @@ from typing import Self
 from urllib.parse import unquote
 
 from secretd import limits
-from secretd.errors import ConfigError, StoreError
-from secretd.store.base import Change, Operation, Page, Record, RevisionIs, Store
+from secretd.errors import ConfigError, SecretdError
+from secretd.store.base import Change, Operation, RevisionIs, Store
 from secretd.store.changes import ChangeLog
-from secretd.store.sqlite_database import Commit, Database, Outcome, Reader
+from secretd.store.reading import Page, Record, Snapshot
+from secretd.store.sqlite_database import Database, Reader
 from secretd.store.sqlite_errors import Translating
+from secretd.store.sqlite_snapshot import SqliteSnapshot
+from secretd.store.sqlite_transaction import Applied, Commit, Outcome
+from secretd.store.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,9 @@ class SqliteStore(Store):
 
     kind_name = "sqlite"
 
-    def __init__(self, database: Database, reader: Reader, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, path: Path, database: Database, reader: Reader, thread: ThreadPoolExecutor) -> None:
         super().__init__()
+        self._path = path
         self._database = database
         self._reader = reader
         self._thread = thread
@@ -72,7 +77,7 @@ class SqliteStore(Store):
             with Translating():
                 reader = Reader(path)
                 undo.callback(reader.close)
-                store = cls(database, reader, thread)
+                store = cls(path, database, reader, thread)
             undo.pop_all()
             return store
 
@@ -96,6 +101,40 @@ class SqliteStore(Store):
             self._start_group()
         # If the caller is cancelled here, the future is, and the group goes on without anybody to answer.
         return await waiting.revision
+
+    def _keep_summary(self, summary: Summary) -> None:
+        self._database.summary = summary
+
+    async def _summarise(self) -> int:
+        return await self._alone(self._database.summarise, lambda applied: self._changes.publish(applied.revision, ()))
+
+    async def _replace_all(self, records: Iterable[tuple[bytes, bytes]], summary: Summary, least_revision: int) -> int:
+        work = partial(self._database.replace_all, records, summary, least_revision)
+        return await self._alone(work, lambda applied: self._changes.lose(applied.revision))
+
+    async def _alone(self, work: Callable[[], Applied], tell: Callable[[Applied], None]) -> int:
+        """Do what is a transaction by itself. A caller who is cancelled meanwhile does not undo it."""
+
+        def done(applying: asyncio.Future[Applied]) -> None:
+            if applying.exception() is None:
+                tell(applying.result())
+
+        applying = self._loop.run_in_executor(self._thread, work)
+        applying.add_done_callback(done)
+        return (await asyncio.shield(applying)).revision
+
+    async def _snapshot(self) -> Snapshot:
+        self._database.snapshots += 1
+        try:
+            return SqliteSnapshot.begin(self._path, self._end_snapshot)
+        except BaseException:
+            self._end_snapshot()
+            raise
+
+    def _end_snapshot(self) -> None:
+        self._database.snapshots -= 1
+        # What could not leave the log meanwhile leaves it now.
+        self._thread.submit(self._database.checkpoint)
 
     async def _revision(self) -> int:
         # Not the database's: it may be ahead of the changes, and a watch could not start there yet.
@@ -154,7 +193,7 @@ class SqliteStore(Store):
 def _fail(revision: asyncio.Future[int], error: BaseException) -> None:
     if not revision.done():
         # Each caller gets an exception of his own: raising one adds to its traceback.
-        revision.set_exception(type(error)(error.message) if isinstance(error, StoreError) else error)
+        revision.set_exception(type(error)(error.message) if isinstance(error, SecretdError) else error)
 
 
 def _path(location: str) -> Path:

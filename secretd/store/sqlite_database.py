@@ -4,11 +4,6 @@ That connection is the only one that writes, and the only one that brings the wr
 (checkpoints): SQLite 3.7.0 to 3.51.2 may corrupt a database in which two connections do so at the same moment.
 So SQLite's own checkpoints are off, and readers are opened with mode=ro.
 
-What it refuses: a record whose fields are not of the types they were written with.
-
-    kv      key, value, and the revision of the commit that last put it
-    meta    the store's revision, and how many records there are of each kind (a key's first byte)
-
 Source: DESIGN, The store; SQLite, "Write-Ahead Logging".
 """
 
@@ -18,105 +13,58 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
 from secretd import limits
 from secretd.errors import (
-    StoreCorruptError,
+    SecretdError,
     StoreError,
     StoreFullError,
     StoreOutcomeUnknownError,
     StoreUnavailableError,
 )
-from secretd.store.base import (
-    Change,
-    Delete,
-    Operation,
-    Page,
-    Put,
-    Record,
-    RevisionConflict,
-    RevisionIs,
-    prefix_end,
-)
 from secretd.store.directory import HeldDirectory
+from secretd.store.reading import Page
 from secretd.store.sqlite_errors import Translating, lacks_room, symbolic_name, translated_at_commit
 from secretd.store.sqlite_files import (
     DATABASE,
     PAGE_BYTES,
     RESERVE,
-    REVISION,
     log_of,
     open_reader,
     open_writer,
 )
 from secretd.store.sqlite_room import Growth, Reserve
+from secretd.store.sqlite_rows import Rows
+from secretd.store.sqlite_transaction import Applied, Commit, Outcome, Transaction
+from secretd.store.summary import Summary
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_COUNT = b"count:"
 
-_GET = "SELECT key, value, revision FROM kv WHERE key = ?"
-_NUMBER = "SELECT number FROM meta WHERE name = ?"
-_SCANS = {
-    True: "SELECT key, value, revision FROM kv WHERE key >= ? AND key < ? ORDER BY key",
-    False: "SELECT key, value, revision FROM kv WHERE key >= ? ORDER BY key",
-}
-"""By whether there is an end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What one caller wants to be done at once."""
-
-    operations: tuple[Operation, ...]
-    preconditions: tuple[RevisionIs, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A commit that is on disk."""
-
-    revision: int
-    changes: tuple[Change, ...]
-
-
-Outcome = Applied | RevisionConflict | StoreError
-
-
-class Reader:
+class Reader(Rows):
     """Point reads, by a connection of their own that cannot write. Each sees the last commit."""
 
     def __init__(self, directory: Path) -> None:
-        self._connection = open_reader(directory)
-
-    def get(self, key: bytes) -> Record | None:
-        """Read one record."""
-        # fetchall, as a statement that was not run to its end holds a read transaction open.
-        rows = self._connection.execute(_GET, (key,)).fetchall()
-        return _record(*rows[0]) if rows else None
-
-    def count(self, kind: bytes) -> int:
-        """Say how many records of this kind there are."""
-        return _number(self._connection, _COUNT + kind, 0)
-
-    def revision(self) -> int:
-        """Give the store's revision."""
-        return _number(self._connection, REVISION)
+        self._own = open_reader(directory)
+        super().__init__(self._own)
 
     def close(self) -> None:
         """Close the connection; before that of the Database, which empties the log as the last one."""
-        self._connection.close()
+        self._own.close()
 
 
 class Database:
-    """The writing connection. All calls come from the thread that made it, but for log_is_long."""
+    """The writing connection. All calls come from the thread that made it, but for log_is_long.
+
+    Attributes:
+        summary: what is kept up in each transaction; any thread may set it.
+        snapshots: how many of them there are; the event loop counts them.
+    """
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -135,6 +83,8 @@ class Database:
             return database
 
     def __init__(self, directory: HeldDirectory) -> None:
+        self.summary: Summary | None = None
+        self.snapshots = 0
         self._directory = directory
         self._log_path = log_of(directory.path)
         self._checkpoint_at = int(limits.STORE_LOG_BYTES)
@@ -142,6 +92,7 @@ class Database:
         self._reserve.give_up_if_short()
         with Translating():
             self._connection = open_writer(directory.path)
+            self._rows = Rows(self._connection)
         self._growth = Growth(directory.path / DATABASE)
         self._database_path = directory.path / DATABASE
         self._identity = self._database_path.stat()
@@ -166,6 +117,31 @@ class Database:
         except StoreFullError:
             return [self._apply_by_reserve(commit) for commit in group]
 
+    def summarise(self) -> Applied:
+        """Make the summary anew.
+
+        Raises:
+            StoreError: as for apply.
+        """
+        self._check_that_it_is_there()
+        return self._in_transaction(Transaction.summarise, self._growth.take)
+
+    def replace_all(self, records: Iterable[tuple[bytes, bytes]], summary: Summary, least_revision: int) -> Applied:
+        """Put these records in the place of all there are, and keep their summary from now on.
+
+        Raises:
+            StoreError: as for apply.
+        """
+        self._check_that_it_is_there()
+        before, self.summary = self.summary, summary
+        with contextlib.ExitStack() as undo:
+            undo.callback(setattr, self, "summary", before)
+            applied = self._in_transaction(
+                lambda transaction: transaction.replace_all(records, least_revision), self._growth.take
+            )
+            undo.pop_all()
+        return applied
+
     def _apply_by_reserve(self, commit: Commit) -> Outcome:
         try:
             return self._apply([commit], self._give_reserve_to_log)[0]
@@ -180,10 +156,13 @@ class Database:
         self._reserve.give_up()
 
     def _apply(self, group: Sequence[Commit], make_room: Callable[[int], None]) -> list[Outcome]:
+        return self._in_transaction(lambda transaction: transaction.apply(group), make_room)
+
+    def _in_transaction(self, work: Callable[[Transaction], T], make_room: Callable[[int], None]) -> T:
         try:
             with Translating():
                 self._connection.execute("BEGIN IMMEDIATE")
-                outcomes = _Group(self._connection).apply(group)
+                outcome = work(Transaction(self._connection, self.summary))
                 make_room(self._pages() * PAGE_BYTES)
             try:
                 self._connection.execute("COMMIT")
@@ -194,22 +173,11 @@ class Database:
             raise
         finally:
             self._roll_back()
-        return outcomes
+        return outcome
 
     def scan(self, prefix: bytes, start: bytes, limit: int) -> Page:
         """Read a page of records."""
-        end = prefix_end(prefix)
-        bounds = (start,) if end is None else (start, end)
-        records: list[Record] = []
-        size = 0
-        with contextlib.closing(self._connection.execute(_SCANS[end is not None], bounds)) as cursor:
-            for row in cursor:
-                record = _record(*row)
-                size += len(record.value)
-                if len(records) == limit or (records and size > limits.SCAN_BYTES):
-                    return Page(tuple(records), record.key)
-                records.append(record)
-        return Page(tuple(records), None)
+        return self._rows.scan(prefix, start, limit)
 
     def _check_that_it_is_there(self) -> None:
         """Refuse to write to a file that nobody will find again.
@@ -236,14 +204,14 @@ class Database:
         """
         try:
             self._relieved(self._end_with_revision)
-        except sqlite3.Error:
+        except (sqlite3.Error, SecretdError):
             return
         raise StoreUnavailableError("the store's database failed for a moment; nothing was changed")
 
     def _end_with_revision(self) -> None:
         self._roll_back()
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute("UPDATE meta SET number = number + 1 WHERE name = ?", (REVISION,))
+        Transaction(self._connection, self.summary).take_revision()
         self._connection.execute("COMMIT")
 
     def log_is_long(self) -> bool:
@@ -272,7 +240,9 @@ class Database:
             self._directory.close()
 
     def _empty_log(self) -> None:
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        # Past a snapshot it cannot be emptied, and to wait for that would hold up all commits.
+        how_far = "PASSIVE" if self.snapshots else "TRUNCATE"
+        self._connection.execute(f"PRAGMA wal_checkpoint({how_far})").fetchall()
 
     def _relieved(self, work: Callable[[], T]) -> T:
         """Do what a full disk must not stop: by the reserve's room, if there is no other."""
@@ -300,71 +270,3 @@ class Database:
         except OSError:
             # Not worth an exception between a commit and its answer.
             return 0
-
-
-class _Group:
-    """The commits of one transaction, while it is open."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._revision = _number(connection, REVISION)
-        self._counts: Counter[bytes] = Counter()
-
-    def apply(self, group: Sequence[Commit]) -> list[Outcome]:
-        outcomes = [self._commit(commit) for commit in group]
-        if any(isinstance(outcome, Applied) for outcome in outcomes):
-            self._write_numbers()
-        return outcomes
-
-    def _commit(self, commit: Commit) -> Outcome:
-        # All preconditions come before the first write, so a commit that conflicts has nothing to undo.
-        changed = tuple(item.key for item in commit.preconditions if self._revision_of(item.key) != item.revision)
-        if changed:
-            return RevisionConflict(changed)
-        self._revision += 1
-        return Applied(self._revision, tuple(filter(None, map(self._write, commit.operations))))
-
-    def _revision_of(self, key: bytes) -> int:
-        row = self._connection.execute("SELECT revision FROM kv WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else 0
-
-    def _write(self, operation: Operation) -> Change | None:
-        return self._put(operation) if isinstance(operation, Put) else self._delete(operation)
-
-    def _put(self, operation: Put) -> Change:
-        key, value = operation.key, operation.value
-        replaced = self._connection.execute(
-            "UPDATE kv SET value = ?, revision = ? WHERE key = ?", (value, self._revision, key)
-        )
-        if not replaced.rowcount:
-            self._connection.execute("INSERT INTO kv VALUES (?, ?, ?)", (key, value, self._revision))
-            self._counts[key[:1]] += 1
-        return Change(self._revision, key, deleted=False)
-
-    def _delete(self, operation: Delete) -> Change | None:
-        if not self._connection.execute("DELETE FROM kv WHERE key = ?", (operation.key,)).rowcount:
-            return None
-        self._counts[operation.key[:1]] -= 1
-        return Change(self._revision, operation.key, deleted=True)
-
-    def _write_numbers(self) -> None:
-        self._connection.execute("UPDATE meta SET number = ? WHERE name = ?", (self._revision, REVISION))
-        self._connection.executemany(
-            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET number = number + excluded.number",
-            [(_COUNT + kind, change) for kind, change in self._counts.items() if change],
-        )
-
-
-def _number(connection: sqlite3.Connection, name: bytes, default: int | None = None) -> int:
-    rows = connection.execute(_NUMBER, (name,)).fetchall()
-    number = rows[0][0] if rows else default
-    if not isinstance(number, int):
-        raise StoreCorruptError("the store's database lacks a number that it keeps")
-    return number
-
-
-def _record(key: object, value: object, revision: object) -> Record:
-    # SQLite keeps the type with each field, so a damaged record may hold anything.
-    if not (isinstance(key, bytes) and isinstance(value, bytes) and isinstance(revision, int)):
-        raise StoreCorruptError("the store's database holds a record that is none")
-    return Record(key, value, revision)

@@ -86,17 +86,24 @@ def open_writer(directory: Path) -> sqlite3.Connection:
     return _connect_to_write(path)
 
 
-def open_reader(directory: Path) -> sqlite3.Connection:
-    """Open the database in ``directory``, which is open for writing already, for reading only."""
-    connection = _connect(directory / DATABASE, "mode=ro")
+def open_reader(directory: Path, *, any_thread: bool = False) -> sqlite3.Connection:
+    """Open the database in ``directory``, which is open for writing already, for reading only.
+
+    Args:
+        directory: where it is.
+        any_thread: whether others than this thread use the connection too.
+    """
+    connection = _connect(directory / DATABASE, "mode=ro", any_thread=any_thread)
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
 
-def _connect(path: Path, parameters: str) -> sqlite3.Connection:
+def _connect(path: Path, parameters: str, *, any_thread: bool = False) -> sqlite3.Connection:
     name = f"{path.as_uri()}?vfs=unix-excl&{parameters}"
-    connection = sqlite3.connect(name, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
+    connection = sqlite3.connect(
+        name, uri=True, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=not any_thread
+    )
     # A damaged record may claim to be text: its bytes come as they are, and the seal above does not open.
     connection.text_factory = bytes
     return connection

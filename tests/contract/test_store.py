@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import pytest
 from helpers.asynchronous import run
 from helpers.store_engines import ENGINES, Engine
 from secretd import limits
+from secretd.errors import StoreCorruptError
 from secretd.store.base import Change, Compacted, Delete, Operation, Put, RevisionConflict, RevisionIs, Store
+from secretd.store.summary import Replacement, Summary
 
 Body = Callable[[Store], Coroutine[Any, Any, None]]
 Runner = Callable[[Body], None]
@@ -550,3 +554,163 @@ def test_what_was_there_is_there_when_it_is_opened_again(engine: Engine, tmp_pat
         await store.close()
 
     run(body())
+
+
+# Summaries.
+
+
+class Listing(Summary):
+    """A summary that anybody can read: the revision, and every record as it was put."""
+
+    key = b"the summary"
+
+    def of(self, records: Iterable[tuple[bytes, bytes]], revision: int) -> bytes:
+        return repr((revision, sorted(records))).encode()
+
+    def after(self, before: bytes | None, replacements: Iterable[Replacement], revision: int) -> bytes:
+        if before is None:
+            raise StoreCorruptError("the summary is gone")
+        records = dict(ast.literal_eval(before.decode())[1])
+        for replacement in replacements:
+            assert records.pop(replacement.key, None) == replacement.before
+            if replacement.after is not None:
+                records[replacement.key] = replacement.after
+        return self.of(records.items(), revision)
+
+
+async def check_summary(store: Store) -> None:
+    record = await store.get(Listing.key)
+    assert record is not None
+    records = [(one.key, one.value) for one in (await store.scan(b"")).records if one.key != Listing.key]
+    assert record.value == Listing().of(records, await store.revision())
+
+
+async def summarised(store: Store) -> None:
+    await store.commit([Put(b"a", b"1"), Put(b"b", b"1")])
+    store.keep_summary(Listing())
+    await store.summarise()
+    await check_summary(store)
+
+
+def test_a_summary_follows_every_commit(with_store: Runner) -> None:
+    async def body(store: Store) -> None:
+        await summarised(store)
+        await store.commit([Put(b"a", b"2"), Delete(b"b"), Put(b"c", b"1"), Delete(b"no")])
+        await check_summary(store)
+        await store.commit([Delete(b"no")])
+        await check_summary(store)
+        with pytest.raises(RevisionConflict):
+            await store.commit([Put(b"a", b"3")], [RevisionIs(b"a", 0)])
+        await check_summary(store)
+
+    with_store(body)
+
+
+def test_a_summary_follows_commits_that_wait_together(with_store: Runner) -> None:
+    async def body(store: Store) -> None:
+        await summarised(store)
+        await asyncio.gather(
+            *(
+                store.commit([Put(b"k%d" % (number % 7), b"%d" % number), Delete(b"k%d" % (number % 3 + 7))])
+                for number in range(50)
+            )
+        )
+        await check_summary(store)
+
+    with_store(body)
+
+
+def test_the_summary_is_reported_to_nobody(with_store: Runner) -> None:
+    async def body(store: Store) -> None:
+        await summarised(store)
+        async with contextlib.aclosing(store.watch(b"", await store.revision())) as changes:
+            revision = await store.commit([Put(b"z", b"")])
+            second = await store.commit([Put(b"a", b"")])
+            assert await take(changes, 2) == [
+                Change(revision, b"z", deleted=False),
+                Change(second, b"a", deleted=False),
+            ]
+
+    with_store(body)
+
+
+def test_a_summary_that_cannot_be_made_refuses_the_commit(with_store: Runner) -> None:
+    async def body(store: Store) -> None:
+        await store.commit([Put(b"a", b"1")])
+        revision = await store.revision()
+        store.keep_summary(Listing())
+        with pytest.raises(StoreCorruptError, match="the summary is gone"):
+            await store.commit([Put(b"a", b"2")])
+        record = await store.get(b"a")
+        assert record is not None
+        assert (record.value, await store.revision()) == (b"1", revision)
+        await store.summarise()
+        await store.commit([Put(b"a", b"2")])
+        await check_summary(store)
+
+    with_store(body)
+
+
+# Snapshots.
+
+
+def test_a_snapshot_is_of_one_moment(with_store: Runner) -> None:
+    async def body(store: Store) -> None:
+        await store.commit([Put(b"a", b"1"), Put(b"b", b"1")])
+        async with store.snapshot() as snapshot:
+            await store.commit([Put(b"a", b"2"), Delete(b"b"), Put(b"c", b"1")])
+            first = await snapshot.scan(b"", None, 1)
+            await store.commit([Put(b"b", b"3")])
+            rest = await snapshot.scan(b"", first.next_start)
+            records = [*first.records, *rest.records]
+            assert [(record.key, record.value) for record in records] == [(b"a", b"1"), (b"b", b"1")]
+            assert (await snapshot.get(b"c"), await snapshot.count(b"b")) == (None, 1)
+            assert snapshot.revision == (await store.revision()) - 2
+            assert await snapshot.damaged_parts() == ()
+        with pytest.raises(RuntimeError):
+            await snapshot.get(b"a")
+
+    with_store(body)
+
+
+def test_snapshots_stand_beside_each_other(with_store: Runner) -> None:
+    async def body(store: Store) -> None:
+        await store.commit([Put(b"a", b"1")])
+        async with store.snapshot() as one:
+            await store.commit([Put(b"a", b"2")])
+            async with store.snapshot() as other:
+                await store.commit([Put(b"a", b"3")])
+                seen = [(await reading.get(b"a")) for reading in (one, other, store)]
+        assert [record.value for record in seen if record] == [b"1", b"2", b"3"]
+
+    with_store(body)
+
+
+# All records at once.
+
+
+def test_all_records_are_replaced_at_once(with_store: Runner) -> None:
+    async def body(store: Store) -> None:
+        await store.commit([Put(b"a", b"1"), Put(b"b", b"1")])
+        revision = await store.replace_all([(b"b", b"2"), (b"c", b"2")], Listing(), least_revision=1_000)
+        assert revision == 1_000 == await store.revision()
+        assert await scanned(store, b"") == [b"b", b"c", Listing.key]
+        assert [await store.count(kind) for kind in (b"a", b"b", b"c")] == [0, 1, 1]
+        await check_summary(store)
+        assert await store.commit([Put(b"a", b"3")]) == 1_001
+        await check_summary(store)
+        # Once more, where the least revision is behind the store's own.
+        assert await store.replace_all([], Listing(), least_revision=5) == 1_002
+        assert await scanned(store, b"") == [Listing.key]
+
+    with_store(body)
+
+
+def test_who_watches_is_told_that_all_was_replaced(with_store: Runner) -> None:
+    async def body(store: Store) -> None:
+        first = await store.commit([Put(b"a", b"1")])
+        await store.replace_all([(b"a", b"2")], Listing())
+        with pytest.raises(Compacted):
+            await anext(store.watch(b"", first - 1))
+
+    with_store(body)

@@ -24,7 +24,8 @@ from hypothesis.stateful import (
 from helpers.asynchronous import DEADLINE_S
 from helpers.model_store import Model
 from helpers.store_engines import ENGINES, Engine
-from secretd.store.base import Change, Compacted, Delete, Operation, Put, Record, RevisionConflict, RevisionIs, Store
+from secretd.store.base import Change, Compacted, Delete, Operation, Put, RevisionConflict, RevisionIs, Store
+from secretd.store.reading import Record
 
 T = TypeVar("T")
 

@@ -9,21 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Self
 
 from secretd import limits
-from secretd.store.base import (
-    Change,
-    Compacted,
-    Operation,
-    Page,
-    Put,
-    Record,
-    RevisionConflict,
-    RevisionIs,
-    Store,
-)
+from secretd.store.base import Change, Compacted, Operation, Put, RevisionConflict, RevisionIs, Store
+from secretd.store.reading import Page, Record, Snapshot
+from secretd.store.summary import Replacement, Summary
 
 
 class Model:
@@ -33,6 +25,7 @@ class Model:
         self.records: dict[bytes, Record] = {}
         self.revision = 0
         self.changes: list[Change] = []
+        self.summary: Summary | None = None
 
     def revision_of(self, key: bytes) -> int:
         return self.records[key].revision if key in self.records else 0
@@ -44,7 +37,10 @@ class Model:
         conflicts = self.conflicts(preconditions)
         if conflicts:
             raise RevisionConflict(conflicts)
+        summarised = self._summarised(operations)
         self.revision += 1
+        if self.summary is not None:
+            self.records[self.summary.key] = Record(self.summary.key, summarised, self.revision)
         for operation in operations:
             if isinstance(operation, Put):
                 self.records[operation.key] = Record(operation.key, operation.value, self.revision)
@@ -52,6 +48,27 @@ class Model:
             elif self.records.pop(operation.key, None) is not None:
                 self.changes.append(Change(self.revision, operation.key, deleted=True))
         return self.revision
+
+    def _summarised(self, operations: Sequence[Operation]) -> bytes:
+        if self.summary is None:
+            return b""
+        before = self.records.get(self.summary.key)
+        return self.summary.after(
+            before.value if before else None, list(self._replacements(operations)), self.revision + 1
+        )
+
+    def _replacements(self, operations: Sequence[Operation]) -> Iterable[Replacement]:
+        for operation in operations:
+            before = self.records[operation.key].value if operation.key in self.records else None
+            after = operation.value if isinstance(operation, Put) else None
+            if (before, after) != (None, None):
+                yield Replacement(operation.key, before, after)
+
+    def summarise(self) -> None:
+        assert self.summary is not None
+        key = self.summary.key
+        records = [(record.key, record.value) for record in self.records.values() if record.key != key]
+        self.records[key] = Record(key, self.summary.of(records, self.revision), self.revision)
 
     def scan(self, prefix: bytes, start: bytes) -> list[Record]:
         return [self.records[key] for key in sorted(self.records) if key.startswith(prefix) and key >= start]
@@ -63,6 +80,41 @@ class Model:
         return [change for change in self.changes if change.revision > revision and change.key.startswith(prefix)]
 
 
+class ModelSnapshot(Snapshot):
+    """A copy of the dict."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model.revision)
+        self._model = Model()
+        self._model.records = dict(model.records)
+
+    def _translating(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    async def _get(self, key: bytes) -> Record | None:
+        return self._model.records.get(key)
+
+    async def _count(self, kind: bytes) -> int:
+        return self._model.count(kind)
+
+    async def _scan(self, prefix: bytes, start: bytes, limit: int) -> Page:
+        return page_of(self._model, prefix, start, limit)
+
+    async def _damaged_parts(self) -> tuple[str, ...]:
+        return ()
+
+    async def _close(self) -> None:
+        pass
+
+
+def page_of(model: Model, prefix: bytes, start: bytes, limit: int) -> Page:
+    records = model.scan(prefix, start)
+    sizes = itertools.accumulate(len(record.value) for record in records)
+    fit = max(1, sum(size <= limits.SCAN_BYTES for size in sizes))
+    most = min(limit, fit)
+    return Page(tuple(records[:most]), records[most].key if len(records) > most else None)
+
+
 class ModelStore(Store):
     """A store in memory, gone when it is closed."""
 
@@ -72,6 +124,7 @@ class ModelStore(Store):
         super().__init__()
         self.model = Model()
         self._changed = asyncio.Event()
+        self._oldest = 0
 
     @classmethod
     def check_location(cls, location: str) -> None:
@@ -88,11 +141,7 @@ class ModelStore(Store):
         return self.model.records.get(key)
 
     async def _scan(self, prefix: bytes, start: bytes, limit: int) -> Page:
-        records = self.model.scan(prefix, start)
-        sizes = itertools.accumulate(len(record.value) for record in records)
-        fit = max(1, sum(size <= limits.SCAN_BYTES for size in sizes))
-        most = min(limit, fit)
-        return Page(tuple(records[:most]), records[most].key if len(records) > most else None)
+        return page_of(self.model, prefix, start, limit)
 
     async def _commit(self, operations: tuple[Operation, ...], preconditions: tuple[RevisionIs, ...]) -> int:
         # As a real one does, it lets others run before it is done.
@@ -101,6 +150,27 @@ class ModelStore(Store):
         self._wake()
         return revision
 
+    def _keep_summary(self, summary: Summary) -> None:
+        self.model.summary = summary
+
+    async def _summarise(self) -> int:
+        self.model.revision += 1
+        self.model.summarise()
+        return self.model.revision
+
+    async def _replace_all(self, records: Iterable[tuple[bytes, bytes]], summary: Summary, least_revision: int) -> int:
+        revision = max(self.model.revision + 1, least_revision)
+        self.model.records = {key: Record(key, value, revision) for key, value in records}
+        self.model.revision, self.model.summary = revision, summary
+        self.model.summarise()
+        self.model.changes.clear()
+        self._oldest = revision
+        self._wake()
+        return revision
+
+    async def _snapshot(self) -> Snapshot:
+        return ModelSnapshot(self.model)
+
     async def _count(self, kind: bytes) -> int:
         return self.model.count(kind)
 
@@ -108,8 +178,8 @@ class ModelStore(Store):
         return self.model.revision
 
     async def _watch(self, prefix: bytes, after_revision: int) -> AsyncGenerator[Change, None]:
-        if after_revision > self.model.revision:
-            raise Compacted(0)
+        if not self._oldest <= after_revision <= self.model.revision:
+            raise Compacted(self._oldest)
         seen = sum(change.revision <= after_revision for change in self.model.changes)
         while True:
             for change in self.model.changes[seen:]:

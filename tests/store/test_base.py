@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from helpers.asynchronous import run
 from helpers.model_store import ModelStore
 from secretd.errors import StoreCorruptError
-from secretd.store.base import Compacted, Delete, Page, Put, Record, RevisionConflict, RevisionIs, prefix_end
+from secretd.store.base import Compacted, Delete, Put, RevisionConflict, RevisionIs
+from secretd.store.reading import Page, Record, prefix_end
 
 CANARY = b"canary-of-the-store"
 

@@ -68,6 +68,6 @@ def test_an_engine_is_loaded_when_it_is_used() -> None:
 
 
 def test_the_table_names_stores_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._ENGINES, "odd", "secretd.store.base:Record")
+    monkeypatch.setitem(registry._ENGINES, "odd", "secretd.store.base:Put")
     with pytest.raises(RuntimeError, match="no store"):
         run(open_store("odd://x"))

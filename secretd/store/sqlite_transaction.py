@@ -1,0 +1,142 @@
+"""What happens in one transaction of the SQLite store, between its BEGIN and its COMMIT.
+
+Commits that share a transaction are each judged and numbered by themselves; the store's own numbers and the summary
+are written once, at its end.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from secretd.errors import StoreError
+from secretd.store.base import Change, Operation, Put, RevisionConflict, RevisionIs
+from secretd.store.sqlite_files import REVISION
+from secretd.store.sqlite_rows import COUNT, Rows
+from secretd.store.summary import Replacement, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one caller wants to be done at once."""
+
+    operations: tuple[Operation, ...]
+    preconditions: tuple[RevisionIs, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A commit that is on disk."""
+
+    revision: int
+    changes: tuple[Change, ...]
+
+
+Outcome = Applied | RevisionConflict | StoreError
+
+
+class Transaction:
+    """One transaction, while it is open."""
+
+    def __init__(self, connection: sqlite3.Connection, summary: Summary | None) -> None:
+        """Begin on a connection whose transaction was begun; the summary is kept if there is one."""
+        self._connection = connection
+        self._rows = Rows(connection)
+        self._summary = summary
+        self._revision = self._rows.revision()
+        self._counts: Counter[bytes] = Counter()
+        self._replacements: list[Replacement] = []
+
+    def apply(self, group: Sequence[Commit]) -> list[Outcome]:
+        """Apply the commits in order: each wholly, or not at all if it conflicts."""
+        outcomes = [self._commit(commit) for commit in group]
+        if any(isinstance(outcome, Applied) for outcome in outcomes):
+            self._keep_up_summary()
+            self._write_numbers()
+        return outcomes
+
+    def take_revision(self) -> None:
+        """Change nothing but the revision, and what follows it."""
+        self._revision += 1
+        self._keep_up_summary()
+        self._write_numbers()
+
+    def summarise(self) -> Applied:
+        """Make the summary anew."""
+        self._revision += 1
+        self._make_summary()
+        self._write_numbers()
+        return Applied(self._revision, ())
+
+    def replace_all(self, records: Iterable[tuple[bytes, bytes]], least_revision: int) -> Applied:
+        """Put these records in the place of all there are; nobody who watches is told which."""
+        self._revision = max(self._revision + 1, least_revision)
+        self._connection.execute("DELETE FROM kv")
+        self._connection.execute("DELETE FROM meta WHERE name <> ?", (REVISION,))
+        for key, value in records:
+            self._insert(key, value)
+        self._make_summary()
+        self._write_numbers()
+        return Applied(self._revision, ())
+
+    def _commit(self, commit: Commit) -> Outcome:
+        # All preconditions come before the first write, so a commit that conflicts has nothing to undo.
+        changed = tuple(item.key for item in commit.preconditions if self._revision_of(item.key) != item.revision)
+        if changed:
+            return RevisionConflict(changed)
+        self._revision += 1
+        return Applied(self._revision, tuple(filter(None, map(self._write, commit.operations))))
+
+    def _revision_of(self, key: bytes) -> int:
+        row = self._connection.execute("SELECT revision FROM kv WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else 0
+
+    def _write(self, operation: Operation) -> Change | None:
+        before = self._rows.get(operation.key)
+        old = before.value if before is not None else None
+        new = operation.value if isinstance(operation, Put) else None
+        if old is None and new is None:
+            return None
+        self._replacements.append(Replacement(operation.key, old, new))
+        if new is None:
+            self._connection.execute("DELETE FROM kv WHERE key = ?", (operation.key,))
+            self._counts[operation.key[:1]] -= 1
+        elif old is None:
+            self._insert(operation.key, new)
+        else:
+            self._update(operation.key, new)
+        return Change(self._revision, operation.key, deleted=new is None)
+
+    def _insert(self, key: bytes, value: bytes) -> None:
+        self._connection.execute("INSERT INTO kv VALUES (?, ?, ?)", (key, value, self._revision))
+        self._counts[key[:1]] += 1
+
+    def _update(self, key: bytes, value: bytes) -> None:
+        self._connection.execute("UPDATE kv SET value = ?, revision = ? WHERE key = ?", (value, self._revision, key))
+
+    def _keep_up_summary(self) -> None:
+        if self._summary is None:
+            return
+        record = self._rows.get(self._summary.key)
+        before = record.value if record is not None else None
+        # It says what to do if its record is gone: to put it back is not for this place to decide.
+        self._update(self._summary.key, self._summary.after(before, self._replacements, self._revision))
+
+    def _make_summary(self) -> None:
+        if self._summary is None:
+            raise RuntimeError("no summary is kept of this store")
+        key = self._summary.key
+        value = self._summary.of(self._rows.all_but(key), self._revision)
+        if self._rows.get(key) is None:
+            self._insert(key, value)
+        else:
+            self._update(key, value)
+
+    def _write_numbers(self) -> None:
+        self._connection.execute("UPDATE meta SET number = ? WHERE name = ?", (self._revision, REVISION))
+        self._connection.executemany(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET number = number + excluded.number",
+            [(COUNT + kind, change) for kind, change in self._counts.items() if change],
+        )
