@@ -184,6 +184,7 @@ class Listed(Reply):
     entries: Annotated[tuple[Entry, ...], Help("the secrets, in the order of their ids")]
     truncated: Annotated[bool, Help("whether there is more, even if this page is empty")]
     next_marker: Annotated[UUID | None, Help("where the next page starts, if there is more")] = None
+    damaged: Annotated[int | None, Help("how many secrets of this page do not open, told to administrators", 1)] = None
 
 
 @dataclass(frozen=True, slots=True)

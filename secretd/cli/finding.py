@@ -10,8 +10,9 @@ import click
 from secretd.cli import output
 from secretd.cli.invocation import Invocation, command
 from secretd.cli.parameters import USAGE_TYPES, field_option, on_the_command_line
+from secretd.errors import StoreCorruptError
 from secretd.model import Usage, UsageType
-from secretd.operations import Entry, List, LookupByUsage
+from secretd.operations import List, Listed, LookupByUsage
 
 
 @command("secret-list", "list")
@@ -37,8 +38,12 @@ def secret_list(
         private=_wanted(private, no_private),
         usage_type=UsageType(usage_type) if usage_type else None,
     )
-    entries = list(_all_pages(invocation, first_page))
+    pages = list(_all_pages(invocation, first_page))
+    entries = [entry for page in pages for entry in page.entries]
     invocation.show(entries, lambda: output.entries_table(entries, long=long))
+    damaged = sum(page.damaged or 0 for page in pages)
+    if damaged:
+        raise StoreCorruptError(f"not listed, as they do not open: {damaged}; 'secretctl check' names them")
 
 
 def _wanted(those: bool, others: bool) -> bool | None:
@@ -46,13 +51,13 @@ def _wanted(those: bool, others: bool) -> bool | None:
     return None if those == others else those
 
 
-def _all_pages(invocation: Invocation, page: List) -> Iterator[Entry]:
+def _all_pages(invocation: Invocation, page: List) -> Iterator[Listed]:
     with invocation.connect() as client:
         reply = client.call(page)
-        yield from reply.entries
+        yield reply
         while reply.truncated:
             reply = client.call(replace(page, marker=reply.next_marker))
-            yield from reply.entries
+            yield reply
 
 
 @command("secret-lookup", "lookup-by-usage")

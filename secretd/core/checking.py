@@ -1,7 +1,7 @@
-"""The check: opens every record of the store, and holds each against the others.
+"""The check: opens every record of the store, holds each against the others, and all of them against the head.
 
-It goes on beside changes: what does not fit is looked at once more before it counts, as a change may have come
-between two reads.  It changes nothing and reveals nothing but ids.
+It looks at a snapshot, so that changes go on beside it and never look like damage.  It changes nothing and reveals
+nothing but ids.  Where the store cannot read on, it goes on with the next kind of record.
 """
 
 from __future__ import annotations
@@ -12,114 +12,185 @@ from uuid import UUID
 
 from secretd import limits
 from secretd import operations as ops
-from secretd.core.persistent import ATTRIBUTES, USAGE, VALUE, PersistentSecrets
+from secretd.core.head import HEAD, HeadKeeper
+from secretd.core.keyuses import USES
+from secretd.core.quota import OWNER, USED, Amount, Quotas
+from secretd.core.records import ATTRIBUTES, USAGE, VALUE, Records, id_in
+from secretd.core.sealcopies import KEYRING
 from secretd.core.sealing import Seal
-from secretd.core.state import SecretState
-from secretd.core.walking import records_of
+from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope
 from secretd.errors import StoreCorruptError
-from secretd.model import Caller, Usage
-from secretd.store.base import RevisionConflict, Store
-from secretd.store.reading import Record
+from secretd.model import Caller
+from secretd.store.base import Store
+from secretd.store.reading import Page, Record, Snapshot
+
+Look = Callable[[Record], Awaitable[str | None]]
 
 
 class Checking:
     """Checks one store."""
 
-    def __init__(self, store: Store, seal: Seal, persistent: PersistentSecrets) -> None:
+    def __init__(self, store: Store, seal: Seal, quotas: Quotas, wholeness: Wholeness) -> None:
         self._store = store
         self._seal = seal
-        self._persistent = persistent
+        self._quotas = quotas
+        self._wholeness = wholeness
 
     async def check(self, _: Caller, __: ops.Check) -> ops.Checked:
         """Look at every record, and say what is wrong with which."""
-        report = _Report()
-        revision = await self._store.revision()
-        for kind, look in ((ATTRIBUTES, self._attributes), (VALUE, self._value), (USAGE, self._usage)):
-            async for record in records_of(self._store, kind, limits.CHECK_PAGE):
-                report.count(kind)
-                problem = await look(record)
-                if problem is not None:
-                    report.add(problem)
-        if await self._store.revision() == revision and await self._store.count(ATTRIBUTES) != report.counted(
-            ATTRIBUTES
-        ):
-            report.add(ops.Problem("the number of secrets is not the one that was kept: some are missing"))
-        return report.finish()
+        async with self._store.snapshot() as snapshot:
+            return await _Check(snapshot, self._seal, self._quotas, self._wholeness.head).run()
 
-    async def _attributes(self, record: Record) -> ops.Problem | None:
-        secret = UUID(bytes=record.key[len(ATTRIBUTES) :])
 
-        async def fits() -> bool:
-            state = await self._persistent.find(secret)
-            return state is None or (await self._value_opens(state) and await self._has_usage(state))
+class _Check:
+    """One check of one snapshot."""
 
-        return await self._twice(fits, "a secret does not open, or lacks its value or its usage", secret)
+    def __init__(self, snapshot: Snapshot, seal: Seal, quotas: Quotas, head: HeadKeeper) -> None:
+        self._snapshot = snapshot
+        self._seal = seal
+        self._quotas = quotas
+        self._records = Records(snapshot, seal)
+        self._head = head
+        self._total = 0
+        self._counted: Counter[bytes] = Counter()
+        self._owned: dict[int, Amount] = {}
+        self._report = _Report()
+        self._looks: dict[bytes, Look] = {
+            ATTRIBUTES: self._attributes,
+            VALUE: self._value,
+            USAGE: self._usage,
+            OWNER: self._owner,
+            USED: self._used,
+            USES: self._opens,
+            HEAD: _nothing,
+            KEYRING: _nothing,
+        }
 
-    async def _value(self, record: Record) -> ops.Problem | None:
-        secret = UUID(bytes=record.key[len(VALUE) :])
+    async def run(self) -> ops.Checked:
+        for part in await self._snapshot.damaged_parts():
+            self._report.add(f"{part} is damaged")
+        await self._walk()
+        await self._compare_numbers()
+        await self._compare_head()
+        return self._report.finish(self._counted)
 
-        async def fits() -> bool:
-            state = await self._persistent.find(secret)
-            return (state is not None and state.has_value) or await self._store.get(record.key) is None
+    async def _walk(self) -> None:
+        """Look at all records in the order of their keys, which is also that in which one look may need another."""
+        start: bytes | None = b"\0"
+        while start is not None:
+            page = await self._page(start)
+            for record in page.records:
+                await self._look(record)
+            start = page.next_start
 
-        return await self._twice(fits, "a value belongs to no secret", secret)
+    async def _page(self, start: bytes) -> Page:
+        try:
+            return await self._snapshot.scan(b"", start, limits.CHECK_PAGE)
+        except StoreCorruptError:
+            self._report.add("the store cannot read on from one of its records")
+            next_kind = start[0] + 1
+            return Page((), bytes([next_kind]) if next_kind <= max(self._looks)[0] else None)
 
-    async def _usage(self, record: Record) -> ops.Problem | None:
-        async def fits() -> bool:
-            now = await self._store.get(record.key)
-            if now is None:
-                return True
-            secret = UUID(bytes=envelope.open_record(self._seal.keyrings, now.key, now.value).plaintext)
-            state = await self._persistent.find(secret)
-            usage = state.attributes.usage if state is not None else None
-            return usage is not None and self._persistent.usage_key(usage) == record.key
+    async def _look(self, record: Record) -> None:
+        kind = record.key[:1]
+        self._counted[kind] += 1
+        self._total = self._head.added(self._total, record.key, record.value)
+        look = self._looks.get(kind, _unknown)
+        try:
+            problem = await look(record)
+        except StoreCorruptError:
+            problem = "a record does not open"
+        if problem is not None:
+            self._report.add(problem, _secret_of(record))
 
-        return await self._twice(fits, "a usage leads to no secret that has it")
-
-    async def _value_opens(self, state: SecretState) -> bool:
+    async def _attributes(self, record: Record) -> str | None:
+        state = await self._records.find(id_in(record.key))
+        if state is None:
+            raise StoreCorruptError("the record was there, and is not")
         if state.has_value:
-            await self._persistent.read_value(state)
-        return True
+            await self._records.read_value(state)
+        usage = state.attributes.usage
+        holder = await self._records.find_by_usage(usage) if usage is not None else state
+        return None if holder is not None and holder.id == state.id else "a secret's usage does not lead to it"
 
-    async def _has_usage(self, state: SecretState) -> bool:
-        usage: Usage | None = state.attributes.usage
-        if usage is None:
-            return True
-        holder = await self._persistent.find_by_usage(usage)
-        return holder is not None and holder.id == state.id
+    async def _value(self, record: Record) -> str | None:
+        try:
+            state = await self._records.find(id_in(record.key))
+        except StoreCorruptError:
+            return None  # told of already: attributes come before values
+        return None if state is not None and state.has_value else "a value belongs to no secret"
 
-    @staticmethod
-    async def _twice(fits: Callable[[], Awaitable[bool]], what: str, secret: UUID | None = None) -> ops.Problem | None:
-        for _ in range(limits.COMMIT_RETRIES):
-            try:
-                if await fits():
-                    return None
-            except RevisionConflict:
-                # It was changed just now: what it is now is looked at.
-                continue
-            except StoreCorruptError:
-                pass
-        return ops.Problem(what, secret)
+    async def _usage(self, record: Record) -> str | None:
+        secret = UUID(bytes=envelope.open_record(self._seal.keyrings, record.key, record.value).plaintext)
+        state = await self._records.find(secret)
+        usage = state.attributes.usage if state is not None else None
+        has_it = usage is not None and self._records.usage_key(usage) == record.key
+        return None if has_it else "a usage leads to no secret that has it"
+
+    async def _owner(self, record: Record) -> str | None:
+        owned = self._quotas.owned(record)
+        self._owned[owned.uid] = self._owned.get(owned.uid, Amount()) + owned.amount
+        secret = record.key[1:]
+        sizes = [
+            len(found.value) if (found := await self._snapshot.get(kind + secret)) else 0
+            for kind in (ATTRIBUTES, VALUE)
+        ]
+        return None if sizes == [owned.attributes, owned.value] else "a secret is counted with another size than it has"
+
+    async def _used(self, record: Record) -> str | None:
+        counted = self._owned.pop(int.from_bytes(record.key[1:], "big"), Amount())
+        return None if self._quotas.used(record) == counted else "what a user has stored is not what was counted"
+
+    async def _opens(self, record: Record) -> str | None:
+        envelope.open_record(self._seal.keyrings, record.key, record.value)
+        return None
+
+    async def _compare_numbers(self) -> None:
+        for _ in self._owned:
+            self._report.add("what a user has stored is not counted")
+        kinds = {*self._looks, *self._counted}
+        if any([await self._snapshot.count(kind) != self._counted[kind] for kind in sorted(kinds)]):
+            self._report.add("the number of records is not the one that was kept")
+
+    async def _compare_head(self) -> None:
+        try:
+            head = await self._head.read(self._snapshot)
+        except StoreCorruptError:
+            self._report.add("the store's head does not open")
+            return
+        if head is None:
+            self._report.add("the store's head is missing")
+        elif head.total != self._total:
+            self._report.add("records are missing, or are not those that were last written")
+
+
+async def _nothing(_: Record) -> None:
+    """Look no further: the seal opened the seal file, and the head is held against all records together."""
+
+
+async def _unknown(_: Record) -> str:
+    return "a record is of a kind that this version does not know"
+
+
+def _secret_of(record: Record) -> UUID | None:
+    if record.key[:1] not in (ATTRIBUTES, VALUE, OWNER):
+        return None
+    try:
+        return id_in(record.key)
+    except StoreCorruptError:
+        return None
 
 
 class _Report:
     def __init__(self) -> None:
-        self._counts: Counter[bytes] = Counter()
         self._problems: list[ops.Problem] = []
         self._found = 0
 
-    def count(self, kind: bytes) -> None:
-        self._counts[kind] += 1
-
-    def counted(self, kind: bytes) -> int:
-        return self._counts[kind]
-
-    def add(self, problem: ops.Problem) -> None:
+    def add(self, what: str, secret: UUID | None = None) -> None:
         self._found += 1
         if len(self._problems) < limits.CHECK_PROBLEMS:
-            self._problems.append(problem)
+            self._problems.append(ops.Problem(what, secret))
 
-    def finish(self) -> ops.Checked:
-        counts = self._counts
-        return ops.Checked(counts[ATTRIBUTES], counts[VALUE], counts[USAGE], self._found, tuple(self._problems))
+    def finish(self, counted: Counter[bytes]) -> ops.Checked:
+        return ops.Checked(counted[ATTRIBUTES], counted[VALUE], counted[USAGE], self._found, tuple(self._problems))

@@ -7,8 +7,6 @@ be older than the store, never newer than what was answered.
 
 Two places take turns, so that a write that is cut short leaves the mark before it.
 
-A store below its mark is read-only until an operator has accepted that what is missing is lost.
-
 Source: docs/storage-format.md, "The high-water mark".
 """
 
@@ -41,42 +39,27 @@ class HighWater:
         self._seal = seal
         self._file: int | None = None
         self._mark = 0
-        self._lost: int | None = None
 
-    @property
-    def lost_from(self) -> int | None:
-        """The revision after which the store lacks what was answered; None if it lacks nothing."""
-        return self._lost
+    def read(self) -> int | None:
+        """Give the highest mark that is authentic; 0 if there never was one, None if there is none any more."""
+        try:
+            data = read_bounded(self._path, _MARK_BYTES * _PLACES)
+        except (OSError, StoreCorruptError):
+            return None
+        if data is None:
+            return 0
+        marks = [data[start : start + _MARK_BYTES] for start in range(0, len(data), _MARK_BYTES)]
+        return max((_REVISION.unpack_from(mark)[0] for mark in marks if self._is_authentic(mark)), default=None)
 
-    def compare(self, revision: int) -> None:
-        """Look at the mark once the keyring is open, and begin to keep it.
-
-        Args:
-            revision: the store's.
-        """
-        mark = self._read()
-        if mark is None or mark > revision:
-            self._lost = revision
-            _log.error("the store lacks changes that were answered", extra={"revision": revision, "mark": mark})
-        else:
-            self._begin(revision)
-
-    def accept(self, revision: int) -> None:
-        """Take the store as it is, from now on."""
-        self._lost = None
-        self._begin(revision)
-
-    def require_whole(self) -> None:
-        """Refuse a change to a store that lacks something.
-
-        Raises:
-            StoreCorruptError: it does; says what to do.
-        """
-        if self._lost is not None:
-            raise StoreCorruptError(
-                "the store lacks changes that were answered, and is read-only: bring back a newer copy, or accept the"
-                " loss with store-accept"
-            )
+    def begin(self, revision: int) -> None:
+        """Begin to keep the mark, from this revision on."""
+        self.close()
+        try:
+            write_durably(self._path, self._written(revision) * _PLACES)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            _log.warning("the high-water mark could not be written", extra={"reason": error.strerror})
+        self._mark = revision
 
     def note(self, revision: int) -> None:
         """Write down a revision before it is answered. A failure is logged: the change itself is safe in the store."""
@@ -93,26 +76,6 @@ class HighWater:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-    def _begin(self, revision: int) -> None:
-        self.close()
-        try:
-            write_durably(self._path, self._written(revision) * _PLACES)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError as error:
-            _log.warning("the high-water mark could not be written", extra={"reason": error.strerror})
-        self._mark = revision
-
-    def _read(self) -> int | None:
-        """Give the highest mark that is authentic; 0 if there never was one, None if there is none any more."""
-        try:
-            data = read_bounded(self._path, _MARK_BYTES * _PLACES)
-        except (OSError, StoreCorruptError):
-            return None
-        if data is None:
-            return 0
-        marks = [data[start : start + _MARK_BYTES] for start in range(0, len(data), _MARK_BYTES)]
-        return max((_REVISION.unpack_from(mark)[0] for mark in marks if self._is_authentic(mark)), default=None)
 
     def _is_authentic(self, mark: bytes) -> bool:
         return len(mark) == _MARK_BYTES and mark == self._written(*_REVISION.unpack_from(mark))

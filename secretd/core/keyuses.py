@@ -15,11 +15,12 @@ from secretd.core.sealing import Seal
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
 from secretd.errors import BusyError, StoreCorruptError
-from secretd.store.base import Put, RevisionConflict, RevisionIs, Store
+from secretd.store.base import Delete, Put, RevisionConflict, RevisionIs, Store
 
 USES = b"n"
 
 _COUNT = struct.Struct(">Q")
+_NAME = struct.Struct(">BI")
 
 
 class KeyUses:
@@ -50,9 +51,31 @@ class KeyUses:
         Raises:
             SealError, StoreError: as for reserve.
         """
+        await self.forget_retired()
         async with self._reserving:
             for domain in Domain:
                 await self._reserve_block(domain, 1)
+
+    async def forget_retired(self) -> None:
+        """Remove the counts of versions that are no longer there; nothing else could open them.
+
+        Raises:
+            StoreError: what Store.scan and Store.commit raise.
+        """
+        page = await self._store.scan(USES)
+        gone = [Delete(record.key) for record in page.records if not self._is_there(record.key)]
+        if gone:
+            await self._store.commit(gone[: limits.COMMIT_OPERATIONS])
+
+    def _is_there(self, key: bytes) -> bool:
+        if len(key) != len(USES) + _NAME.size:
+            return True  # nobody of us wrote it: it is left for a check to find
+        domain, version = _NAME.unpack_from(key, len(USES))
+        return any(
+            (each.value, version) == (domain, known)
+            for each, keyring in self._seal.keyrings.items()
+            for known in keyring.versions
+        )
 
     async def used(self, domain: Domain) -> int:
         """Say how often the current version was used at most."""
@@ -93,4 +116,4 @@ class KeyUses:
 
     def _key(self, domain: Domain) -> bytes:
         domain, version = self._current(domain)
-        return USES + struct.pack(">BI", domain.value, version)
+        return USES + _NAME.pack(domain.value, version)

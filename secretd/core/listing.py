@@ -45,8 +45,10 @@ class Listing:
             # Who filters looks at more than he shows, and reads it in as few steps as may be.
             wanted = limits.SCAN_RECORDS if filtered else page.room + 1
             most = min(limits.PAGE_EXAMINED - examined, limits.SCAN_RECORDS, wanted)
-            states, start = await _merged(homes, start, most)
-            examined += len(states)
+            states, start, damaged = await _merged(homes, start, most)
+            examined += len(states) + damaged
+            if damaged and Permission.ADMIN in self._access.held(caller):
+                page.damaged += damaged
             for state in states:
                 if self._asked_for(caller, request, state) and not page.add(self._entry(state)):
                     return page.finish(next_marker=state.id)
@@ -77,6 +79,7 @@ class _Page:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.damaged = 0
         self._bytes = 0
         self._entries: list[ops.Entry] = []
 
@@ -93,15 +96,15 @@ class _Page:
         return True
 
     def finish(self, next_marker: UUID | None) -> ops.Listed:
-        return ops.Listed(tuple(self._entries), next_marker is not None, next_marker)
+        return ops.Listed(tuple(self._entries), next_marker is not None, next_marker, self.damaged or None)
 
 
 def _written_bytes(text: str) -> int:
     return len(text.encode()) + _ESCAPE_BYTES * sum(map(text.count, _ESCAPED))
 
 
-async def _merged(homes: tuple[Home, ...], start: UUID, most: int) -> tuple[list[SecretState], UUID | None]:
-    """Give at most ``most`` secrets of all homes from ``start`` on, and where the rest begins."""
+async def _merged(homes: tuple[Home, ...], start: UUID, most: int) -> tuple[list[SecretState], UUID | None, int]:
+    """Give at most ``most`` secrets of all homes from ``start`` on, where the rest begins, and how many are damaged."""
     pages = [await home.page(start, most) for home in homes]
     # Of a secret that a failed move left in two homes, the later home's counts, as it does everywhere else.
     by_id = {state.id: state for page in pages for state in page.states}
@@ -110,4 +113,5 @@ async def _merged(homes: tuple[Home, ...], start: UUID, most: int) -> tuple[list
     ends = [page.next_start for page in pages if page.next_start is not None]
     ends.extend(state.id for state in states[most : most + 1])
     end = min(ends, default=None)
-    return [state for state in states if end is None or state.id < end], end
+    damaged = sum(page.damaged for page in pages)
+    return [state for state in states if end is None or state.id < end], end, damaged

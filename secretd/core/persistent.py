@@ -1,92 +1,31 @@
-"""Persistent secrets: sealed records in the store. docs/storage-format.md has the records.
+"""Persistent secrets: sealed records in the store, and how they change.
 
-A secret is an attributes record, perhaps a value record, and perhaps a usage record that leads from its usage
-to its id.  They are written in one commit, on condition that the attributes record is still the one the
-change was decided on, so a change is whole or not at all.
+All records of a secret that a change touches are written in one commit, on condition that the attributes record is
+still the one the change was decided on, so a change is whole or not at all.
 """
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from secretd import limits
 from secretd.core import attributes as form
 from secretd.core.quota import Quotas, Sizes
+from secretd.core.records import ATTRIBUTES, VALUE, Records
 from secretd.core.sealing import Seal
-from secretd.core.state import Home, SecretState, StatePage, next_state, value_domain
+from secretd.core.state import Home, SecretState, next_state, value_domain
 from secretd.crypto import envelope, padding
 from secretd.crypto.envelope import Domain
-from secretd.errors import StoreCorruptError
-from secretd.model import Attributes, SecretValue, Usage
-from secretd.store.base import Delete, Put, RevisionConflict, RevisionIs, Store
-from secretd.store.reading import Record
-
-ATTRIBUTES = b"a"
-VALUE = b"v"
-USAGE = b"u"
-
-_READ_TRIES = 3
+from secretd.model import Attributes, SecretValue
+from secretd.store.base import Delete, Put, RevisionIs, Store
 
 
-class PersistentSecrets(Home):
+class PersistentSecrets(Records, Home):
     """The secrets in the store."""
 
     def __init__(self, store: Store, seal: Seal, quotas: Quotas) -> None:
+        super().__init__(store, seal)
         self._store = store
-        self._seal = seal
         self._quotas = quotas
-
-    async def find(self, secret: UUID) -> SecretState | None:
-        """Give the secret with this id.
-
-        Raises:
-            StoreCorruptError: its record does not open.
-        """
-        record = await self._store.get(ATTRIBUTES + secret.bytes)
-        return self._open_attributes(record) if record is not None else None
-
-    async def find_by_usage(self, usage: Usage) -> SecretState | None:
-        """Give the secret that has this usage.
-
-        The usage record and the secret are two reads, between which both may change; so a disagreement is
-        looked at again before it is called damage.
-
-        Raises:
-            StoreCorruptError: the records do not open, or do not agree.
-        """
-        key = self.usage_key(usage)
-        for _ in range(_READ_TRIES):
-            record = await self._store.get(key)
-            if record is None:
-                return None
-            secret = UUID(bytes=self._open(record).plaintext)
-            state = await self.find(secret)
-            if state is not None and state.attributes.usage == usage:
-                return state
-        raise StoreCorruptError("a usage leads to a secret that does not have it")
-
-    async def page(self, start: UUID, most: int) -> StatePage:
-        """Give at most ``most`` secrets with ids from ``start`` on."""
-        page = await self._store.scan(ATTRIBUTES, ATTRIBUTES + start.bytes, min(most, limits.SCAN_RECORDS))
-        next_start = UUID(bytes=page.next_start[len(ATTRIBUTES) :]) if page.next_start is not None else None
-        return StatePage(tuple(self._open_attributes(record) for record in page.records), next_start)
-
-    async def read_value(self, state: SecretState) -> SecretValue:
-        """Open the value of a secret that has one.
-
-        The attributes say which value record belongs to them. Another one is damage, unless the attributes
-        have changed in the meantime too: then the caller has to judge the newer ones first.
-
-        Raises:
-            RevisionConflict: the secret is no longer in this state.
-            StoreCorruptError: there is no value record, it does not open, or it is an older or newer one.
-        """
-        record = await self._store.get(VALUE + state.id.bytes)
-        if record is not None and self._belongs(record, state):
-            return padding.unpad(self._open(record).plaintext)
-        if await self.find(state.id) != state:
-            raise RevisionConflict((ATTRIBUTES + state.id.bytes,))
-        raise StoreCorruptError("the value of a secret is not the one its attributes speak of")
 
     async def put(
         self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
@@ -163,10 +102,6 @@ class PersistentSecrets(Home):
             conditions.append(RevisionIs(key, 0))
         return changes, conditions
 
-    def usage_key(self, usage: Usage) -> bytes:
-        """Give the key of the record that leads from a usage to its secret."""
-        return USAGE + self._seal.keyrings[Domain.SHARED].usage_key(usage)
-
     def _seal_attributes(self, state: SecretState) -> bytes:
         plaintext = form.to_bytes(state.attributes, state.value_counter)
         return self._seal_record(Domain.SHARED, ATTRIBUTES + state.id.bytes, state.counter, plaintext)
@@ -177,17 +112,3 @@ class PersistentSecrets(Home):
 
     def _seal_record(self, domain: Domain, name: bytes, counter: int, plaintext: bytes) -> bytes:
         return envelope.seal(self._seal.keyrings[domain], name, counter, plaintext)
-
-    def _open(self, record: Record) -> envelope.Opened:
-        return envelope.open_record(self._seal.keyrings, record.key, record.value)
-
-    def _open_attributes(self, record: Record) -> SecretState:
-        opened = self._open(record)
-        attributes, value_counter = form.from_bytes(opened.plaintext)
-        secret = UUID(bytes=record.key[len(ATTRIBUTES) :])
-        return SecretState(secret, attributes, opened.counter, value_counter, record.revision)
-
-    def _belongs(self, record: Record, state: SecretState) -> bool:
-        """Whether this is the value record that the attributes speak of, by its header, which the seal binds."""
-        header = envelope.peek(record.value)
-        return header.counter == state.value_counter and header.domain is value_domain(state.attributes)

@@ -73,8 +73,8 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class _Owned:
-    """Whose a secret is, and what of it is counted."""
+class Owned:
+    """Whose a secret is, and what of it is counted: the bytes of its sealed attributes and of its sealed value."""
 
     uid: int
     attributes: int
@@ -82,13 +82,16 @@ class _Owned:
 
     @property
     def packed(self) -> bytes:
+        """The plaintext of the record that says so."""
         return _OWNED.pack(self.uid, self.attributes, self.value)
 
     @property
     def amount(self) -> Amount:
+        """What it adds to what its owner has."""
         return Amount(1, self.attributes + self.value)
 
     def resized(self, sizes: Sizes) -> Self:
+        """Give it with other sizes."""
         return type(self)(self.uid, sizes.attributes, self.value if sizes.value is None else sizes.value)
 
 
@@ -100,7 +103,7 @@ class Quotas:
         self._seal = seal
         self._most = most
         self._locks = KeyLocks()
-        self._in_memory: dict[UUID, _Owned] = {}
+        self._in_memory: dict[UUID, Owned] = {}
         self._of_uid: dict[int, Amount] = {}
 
     async def owner_in_store(self, secret: UUID) -> int:
@@ -110,7 +113,7 @@ class Quotas:
             StoreCorruptError: its record does not open.
         """
         record = await self._store.get(OWNER + secret.bytes)
-        return FREE_UID if record is None else self._owned(record).uid
+        return FREE_UID if record is None else self.owned(record).uid
 
     def owner_in_memory(self, secret: UUID) -> int:
         """Say whose an ephemeral secret is; root's if nobody is counted for it."""
@@ -131,19 +134,19 @@ class Quotas:
             StoreCorruptError: a record does not open.
         """
         record = await self._store.get(OWNER + secret.bytes) if creator is None else None
-        before = self._owned(record) if record is not None else None
+        before = self.owned(record) if record is not None else None
         uid = before.uid if before else creator
         if uid is None or uid == FREE_UID:
             yield Charge()
             return
-        after = (before or _Owned(uid, 0, 0)).resized(sizes) if sizes else None
+        after = (before or Owned(uid, 0, 0)).resized(sizes) if sizes else None
         if after == before:
             # As most changes are, for values are padded: nothing is counted anew, and they can share a commit.
             yield Charge()
             return
         async with self._locks.hold(uid):
             used_record = await self._store.get(_used_key(uid))
-            used = self._used(used_record)
+            used = self.used(used_record)
             now = used - _amount(before) + _amount(after)
             if min(now.secrets, now.bytes) < 0:
                 raise StoreCorruptError("a user has more stored than the number that was kept of it says")
@@ -172,14 +175,30 @@ class Quotas:
         if uid is None or uid == FREE_UID:
             yield
             return
-        after = (before or _Owned(uid, 0, 0)).resized(sizes)
+        after = (before or Owned(uid, 0, 0)).resized(sizes)
         async with self._locks.hold(uid):
-            used = self._used(await self._store.get(_used_key(uid)))
+            used = self.used(await self._store.get(_used_key(uid)))
             self._check(uid, used, used - _amount(before) + after.amount)
             yield
             self.forget(secret)
             self._in_memory[secret] = after
             self._of_uid[uid] = self._of_uid.get(uid, Amount()) + after.amount
+
+    def owned(self, record: Record) -> Owned:
+        """Read an owner's record.
+
+        Raises:
+            StoreCorruptError: it does not open.
+        """
+        return Owned(*self._unpack(_OWNED, record))
+
+    def used(self, record: Record | None) -> Amount:
+        """Read what a uid has in the store; with no record it is nothing.
+
+        Raises:
+            StoreCorruptError: the record does not open.
+        """
+        return Amount(*self._unpack(_USED, record)) if record is not None else Amount()
 
     def forget(self, secret: UUID) -> None:
         """Count an ephemeral secret no more."""
@@ -202,12 +221,6 @@ class Quotas:
         counter = envelope.peek(record.value).counter + 1 if record is not None else first_counter()
         return Put(key, envelope.seal(self._seal.keyrings[Domain.SHARED], key, counter, plaintext))
 
-    def _owned(self, record: Record) -> _Owned:
-        return _Owned(*self._unpack(_OWNED, record))
-
-    def _used(self, record: Record | None) -> Amount:
-        return Amount(*self._unpack(_USED, record)) if record is not None else Amount()
-
     def _unpack(self, form: struct.Struct, record: Record) -> tuple[int, ...]:
         plaintext = envelope.open_record(self._seal.keyrings, record.key, record.value).plaintext
         if len(plaintext) != form.size:
@@ -215,7 +228,7 @@ class Quotas:
         return form.unpack(plaintext)
 
 
-def _amount(owned: _Owned | None) -> Amount:
+def _amount(owned: Owned | None) -> Amount:
     return owned.amount if owned else Amount()
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from secretd import limits
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.keyuses import KeyUses
-from secretd.core.persistent import ATTRIBUTES, USAGE, VALUE
 from secretd.core.quota import OWNER, USED
+from secretd.core.records import ATTRIBUTES, USAGE, VALUE
 from secretd.core.sealing import Seal
 from secretd.core.walking import records_of
 from secretd.crypto import envelope
@@ -88,6 +88,7 @@ class Resealing:
             self.start()
             raise OperationInvalidError("records are still sealed by an older version; seal-status says how many")
         await self._seal.retire()
+        await self._uses.forget_retired()
 
     async def _run(self) -> None:
         try:

@@ -17,7 +17,6 @@ from secretd import operations as ops
 from secretd.core.access import Access
 from secretd.core.checking import Checking
 from secretd.core.ephemeral import EphemeralSecrets
-from secretd.core.highwater import HighWater
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
 from secretd.core.listing import Listing
@@ -27,6 +26,7 @@ from secretd.core.resealing import Resealing
 from secretd.core.sealadmin import SealAdmin
 from secretd.core.sealing import Seal
 from secretd.core.secrets import Secrets
+from secretd.core.wholeness import Wholeness
 from secretd.errors import InternalError, SecretdError
 from secretd.model import Caller, MemoryStatus, Mode, Permission, SealState
 from secretd.store.base import Store
@@ -63,8 +63,8 @@ class Service:
         self._in_flight = InFlight()
         self._uses = KeyUses(store, seal)
         self._resealing = Resealing(store, seal, self._uses, ephemeral)
-        self._high_water = HighWater(seal.directory / "high-water", seal)
-        self._checking = Checking(store, seal, persistent)
+        self._wholeness = Wholeness(store, seal)
+        self._checking = Checking(store, seal, quotas, self._wholeness)
         self._secrets = Secrets(access, seal, persistent, ephemeral)
         self._handlers = self._make_handlers(
             Listing(access, seal, persistent, ephemeral),
@@ -73,8 +73,8 @@ class Service:
 
     async def unsealed(self) -> None:
         """Go on with what waits for the keyrings to be open."""
-        self._high_water.compare(await self._store.revision())
-        if self._high_water.lost_from is not None:
+        await self._wholeness.begin()
+        if not self._wholeness.is_whole:
             return
         try:
             await self._uses.prepare()
@@ -86,7 +86,7 @@ class Service:
     async def stop(self) -> None:
         """End what goes on in the background."""
         await self._resealing.stop()
-        self._high_water.close()
+        self._wholeness.close()
 
     def _make_handlers(self, listing: Listing, seal_admin: SealAdmin) -> dict[type[ops.Request[Any]], Handler]:
         return {
@@ -140,13 +140,14 @@ class Service:
 
     async def _handle(self, operation: ops.Operation, caller: Caller, request: ops.Request[Any]) -> ops.Reply:
         handler = self._handlers[operation.request]
+        if operation.audit is ops.AuditLevel.CHANGE and operation.request is not ops.StoreAccept:
+            self._wholeness.require()
         if operation.permission not in _SEALING:
             return await handler(caller, request)
-        self._high_water.require_whole()
         with self._in_flight.change():
             await self._uses.reserve(limits.CHANGE_USES)
             reply = await handler(caller, request)
-        self._high_water.note(await self._store.revision())
+        await self._wholeness.note()
         return reply
 
     async def _account(self, operation: ops.Operation, caller: Caller, outcome: str) -> None:
@@ -155,8 +156,9 @@ class Service:
             _log.debug("operation", extra={"operation": operation.name, "uid": caller.uid, "outcome": outcome})
 
     async def _store_accept(self, _: Caller, __: ops.StoreAccept) -> ops.StoreAccepted:
-        revision = await self._store.revision()
-        self._high_water.accept(revision)
+        # How often the current keys were used may be among what was lost, so they seal nothing any more.
+        await self._seal.rotate()
+        revision = await self._wholeness.accept()
         self._resealing.start()
         return ops.StoreAccepted(revision)
 
@@ -190,7 +192,7 @@ class Service:
             keyring_version=seal.keyring_version,
             store=self._store.kind_name,
             revision=await self._store.revision(),
-            read_only=self._high_water.lost_from is not None,
+            read_only=not self._wholeness.is_whole,
             persistent=persistent,
             ephemeral=ephemeral,
         )

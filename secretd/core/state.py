@@ -51,10 +51,17 @@ class SecretState:
 
 @dataclass(frozen=True, slots=True)
 class StatePage:
-    """Secrets in the order of their ids, and the id at which the next page starts, if there is one."""
+    """Secrets in the order of their ids.
+
+    Attributes:
+        states: those that open.
+        next_start: the id at which the next page starts, if there is one.
+        damaged: how many do not open.
+    """
 
     states: tuple[SecretState, ...]
     next_start: UUID | None
+    damaged: int = 0
 
 
 def value_domain(attributes: Attributes) -> Domain:

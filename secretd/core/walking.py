@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from secretd.store.base import Store
-from secretd.store.reading import Record
+from secretd.store.reading import Reading, Record
 
 
-async def records_of(store: Store, kind: bytes, at_a_time: int) -> AsyncIterator[Record]:
+async def records_of(store: Reading, kind: bytes, at_a_time: int) -> AsyncIterator[Record]:
     """Give the records whose key begins with ``kind``, in the order of their keys.
 
     Args:

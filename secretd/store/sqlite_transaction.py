@@ -121,14 +121,15 @@ class Transaction:
             return
         record = self._rows.get(self._summary.key)
         before = record.value if record is not None else None
-        # It says what to do if its record is gone: to put it back is not for this place to decide.
-        self._update(self._summary.key, self._summary.after(before, self._replacements, self._revision))
+        self._put_summary(self._summary.key, self._summary.after(before, self._replacements, self._revision))
 
     def _make_summary(self) -> None:
         if self._summary is None:
             raise RuntimeError("no summary is kept of this store")
         key = self._summary.key
-        value = self._summary.of(self._rows.all_but(key), self._revision)
+        self._put_summary(key, self._summary.of(self._rows.all_but(key), self._revision))
+
+    def _put_summary(self, key: bytes, value: bytes) -> None:
         if self._rows.get(key) is None:
             self._insert(key, value)
         else:

@@ -221,6 +221,15 @@ def test_a_list_is_filtered_by_the_daemon(options: list[str], request_made: List
     assert client.requests == [request_made]
 
 
+def test_a_list_says_what_it_could_not_show(scripted: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    scripted({List: [Listed((), truncated=True, next_marker=OTHER, damaged=1), Listed((), truncated=False, damaged=2)]})
+
+    assert run(["-c", "x", "secret-list"]) == ExitStatus.STORE
+    told = capsys.readouterr()
+    assert told.out.startswith(" UUID")
+    assert "error: not listed, as they do not open: 3" in told.err
+
+
 def test_a_list_is_asked_for_to_its_end_on_one_connection(scripted: Script, capsys: pytest.CaptureFixture[str]) -> None:
     first, last = (
         Entry(secret=secret, digest=DIGEST, ephemeral=False, private=False, has_value=False) for secret in (ID, OTHER)

@@ -80,7 +80,7 @@ JSON_OF_REPLIES = [
         id="GotXml-with-nothing",
     ),
     pytest.param(
-        Listed(entries=(ENTRY,), truncated=False),
+        Listed(entries=(ENTRY,), truncated=False, damaged=2),
         {
             "entries": [
                 {
@@ -94,6 +94,7 @@ JSON_OF_REPLIES = [
             ],
             "truncated": False,
             "next_marker": None,
+            "damaged": 2,
         },
         id="Listed",
     ),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import sqlite3
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import UUID
@@ -12,10 +15,14 @@ import pytest
 
 from helpers.core import Core, open_core
 from secretd import operations as ops
-from secretd.core.persistent import ATTRIBUTES, USAGE, VALUE
+from secretd.core.head import HEAD
+from secretd.core.keyuses import USES
+from secretd.core.records import ATTRIBUTES, USAGE, VALUE
 from secretd.errors import StoreCorruptError
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Delete, Put
+
+DEADLINE_S = 30
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 
@@ -59,12 +66,16 @@ class TestHighWater:
         async def look(core: Core) -> None:
             assert (await core.call(ops.Status())).read_only
             assert (await core.call(ops.GetValue(ONE))).value.reveal() == b"value"
-            for request in (ops.SetValue(ONE, SecretValue(b"x")), ops.AllocateId(), ops.Delete(ONE)):
+            changes = (ops.SetValue(ONE, SecretValue(b"x")), ops.AllocateId(), ops.Delete(ONE))
+            for request in (*changes, ops.SealRotate(), ops.SealRetire()):
                 with pytest.raises(StoreCorruptError, match="store-accept"):
                     await core.call(request)
 
         async def accept(core: Core) -> None:
+            before = (await core.call(ops.Status())).keyring_version
             await core.call(ops.StoreAccept())
+            # How often the older version was used may be among what was lost.
+            assert (await core.call(ops.Status())).keyring_version != before
             await core.call(ops.SetValue(ONE, SecretValue(b"x")))
             assert not (await core.call(ops.Status())).read_only
 
@@ -212,3 +223,155 @@ class TestCheck:
             await changing
 
         in_core(used, test)
+
+
+Rows = dict[bytes, tuple[bytes, int]]
+
+
+def rows_of(root: Path) -> Rows:
+    """Read what a closed store holds, past everything that is ours."""
+    with contextlib.closing(sqlite3.connect(root / "store" / "store.db")) as database:
+        return {key: (value, revision) for key, value, revision in database.execute("SELECT * FROM kv")}
+
+
+def put_rows(root: Path, rows: Rows) -> None:
+    """Let a closed store hold these records, as somebody would who knows how the numbers are kept."""
+    counts = Counter(key[:1] for key in rows)
+    with contextlib.closing(sqlite3.connect(root / "store" / "store.db")) as database, database:
+        database.execute("DELETE FROM kv")
+        database.executemany("INSERT INTO kv VALUES (?, ?, ?)", [(key, *row) for key, row in rows.items()])
+        database.execute("DELETE FROM meta WHERE name <> x'7265766973696f6e'")
+        database.executemany("INSERT INTO meta VALUES (?, ?)", [(b"count:" + kind, n) for kind, n in counts.items()])
+
+
+def of_secret(rows: Rows, secret: UUID) -> set[bytes]:
+    return {key for key in rows if key[1:] == secret.bytes}
+
+
+def go_on(root: Path) -> None:
+    async def change(core: Core) -> None:
+        attributes = Attributes(Usage(UsageType.VOLUME, f"/{ONE.int}"), description="newer")
+        await core.call(ops.SetXml(ONE, SecretDocument(attributes)))
+        await core.call(ops.SetValue(ONE, SecretValue(b"newer")))
+        await core.call(ops.Delete(TWO))
+
+    in_core(root, change)
+
+
+def without_a_secret(_: Rows, now: Rows) -> Rows:
+    return {key: row for key, row in now.items() if key not in of_secret(now, ONE) and key[:1] != USAGE}
+
+
+def with_a_deleted_one(before: Rows, now: Rows) -> Rows:
+    return now | {key: row for key, row in before.items() if key in of_secret(before, TWO) or key[:1] == USAGE}
+
+
+def with_an_older_state(before: Rows, now: Rows) -> Rows:
+    """Put the whole of a secret back as it was: each record opens, and they fit each other."""
+    return now | {key: before[key] for key in of_secret(before, ONE)}
+
+
+def with_fewer_uses(before: Rows, now: Rows) -> Rows:
+    return {key: before.get(key, row) if key[:1] == USES else row for key, row in now.items()}
+
+
+BEHIND_OUR_BACK = [without_a_secret, with_a_deleted_one, with_an_older_state, with_fewer_uses]
+
+
+class TestSetHash:
+    @pytest.mark.parametrize("spoil", BEHIND_OUR_BACK)
+    def test_what_fits_together_but_is_not_what_was_written(
+        self, used: Path, spoil: Callable[[Rows, Rows], Rows]
+    ) -> None:
+        before = rows_of(used)
+        go_on(used)
+        put_rows(used, spoil(before, rows_of(used)))
+
+        async def look(core: Core) -> None:
+            assert not (await core.call(ops.Status())).read_only
+            found = await core.call(ops.Check())
+            assert ops.Problem("records are missing, or are not those that were last written") in found.problems
+
+        async def laundered(core: Core) -> None:
+            """Changes of the same and of other secrets do not make it right."""
+            for secret in (ONE, TWO, UUID(int=3)):
+                await core.call(ops.SetValue(secret, SecretValue(b"again")))
+            assert (await core.call(ops.Check())).found
+
+        async def accept(core: Core) -> None:
+            await core.call(ops.StoreAccept())
+            assert (await core.call(ops.Check())).found == 0
+
+        in_core(used, look)
+        in_core(used, laundered)
+        in_core(used, accept)
+
+    def test_an_older_head_does_not_help(self, used: Path) -> None:
+        before = rows_of(used)
+        go_on(used)
+        put_rows(used, before)
+
+        async def look(core: Core) -> None:
+            assert (await core.call(ops.Status())).read_only
+
+        in_core(used, look)
+
+    @pytest.mark.parametrize("head", [None, b"", bytes(100), "flipped"])
+    def test_a_head_that_is_missing_or_does_not_open(self, used: Path, head: bytes | str | None) -> None:
+        rows = rows_of(used)
+        value, revision = rows.pop(HEAD)
+        if head is not None:
+            rows[HEAD] = (head if isinstance(head, bytes) else value[:-1] + bytes([value[-1] ^ 1]), revision)
+        put_rows(used, rows)
+
+        async def look(core: Core) -> None:
+            assert (await core.call(ops.Status())).read_only
+            assert (await core.call(ops.GetValue(ONE))).value.reveal() == b"value"
+            with pytest.raises(StoreCorruptError, match="store-accept"):
+                await core.call(ops.AllocateId())
+            problems = [problem.what for problem in (await core.call(ops.Check())).problems]
+            assert problems == [f"the store's head {'is missing' if head is None else 'does not open'}"]
+            await core.call(ops.StoreAccept())
+            await core.call(ops.SetValue(ONE, SecretValue(b"x")))
+            assert (await core.call(ops.Check())).found == 0
+
+        in_core(used, look)
+
+    def test_a_revision_that_was_lifted_over_the_mark(self, used: Path) -> None:
+        before = rows_of(used)
+        go_on(used)
+        put_rows(used, before)
+        with contextlib.closing(sqlite3.connect(used / "store" / "store.db")) as database, database:
+            database.execute("UPDATE meta SET number = 1000 WHERE name = x'7265766973696f6e'")
+
+        async def look(core: Core) -> None:
+            assert (await core.call(ops.Status())).read_only
+
+        in_core(used, look)
+
+    def test_it_is_right_after_all_that_changes_records(self, used: Path) -> None:
+        async def test(core: Core) -> None:
+            await core.call(ops.SetXml(ONE, SecretDocument(Attributes(private=True))))
+            await core.call(ops.SealRotate())
+            async with asyncio.timeout(DEADLINE_S):
+                while (await core.call(ops.SealStatus())).resealing:
+                    await core.store.scan(VALUE)
+            await core.call(ops.SealRetire())
+            await core.call(ops.SetXml(TWO, SecretDocument(Attributes(ephemeral=True))))
+            await core.call(ops.Delete(ONE))
+            assert await core.call(ops.Check()) == ops.Checked(0, 0, 0, 0, ())
+
+        in_core(used, test)
+
+
+def test_a_list_goes_on_past_what_does_not_open(used: Path) -> None:
+    async def test(core: Core) -> None:
+        await flip(core, ATTRIBUTES + ONE.bytes)
+        await core.store.commit([Put(ATTRIBUTES + b"odd", b"")], [])
+        listed = await core.call(ops.List())
+        assert ([entry.secret for entry in listed.entries], listed.damaged) == ([TWO], 2)
+        problems = (await core.call(ops.Check())).problems
+        assert ops.Problem("a record does not open", ONE) in problems
+        assert ops.Problem("a record does not open") in problems
+
+    in_core(used, test)

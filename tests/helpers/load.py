@@ -23,8 +23,9 @@ from uuid import UUID
 from helpers.core import make_seal
 from secretd import operations as ops
 from secretd.client import AsyncClient, Client
-from secretd.core.persistent import ATTRIBUTES, USAGE, VALUE, PersistentSecrets
+from secretd.core.persistent import PersistentSecrets
 from secretd.core.quota import Quotas
+from secretd.core.records import ATTRIBUTES, USAGE, VALUE
 from secretd.core.sealcopies import KEYRING
 from secretd.crypto.envelope import Domain
 from secretd.errors import SecretdError, UnreachableError

@@ -1,0 +1,124 @@
+"""The records of persistent secrets, as they are read: from the store, or from a snapshot of it.
+
+A secret is an attributes record, perhaps a value record, and perhaps a usage record that leads from its usage to its
+id.  Each opens for its own key alone; that they belong together is looked at here.
+
+Source: docs/storage-format.md, "What stands in the store".
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from secretd import limits
+from secretd.core import attributes as form
+from secretd.core.sealing import Seal
+from secretd.core.state import SecretState, StatePage, value_domain
+from secretd.crypto import envelope, padding
+from secretd.crypto.envelope import Domain
+from secretd.errors import StoreCorruptError
+from secretd.model import SecretValue, Usage
+from secretd.store.base import RevisionConflict
+from secretd.store.reading import Reading, Record
+
+ATTRIBUTES = b"a"
+VALUE = b"v"
+USAGE = b"u"
+
+_ID_BYTES = 16
+_READ_TRIES = 3
+
+
+class Records:
+    """Reads secrets."""
+
+    def __init__(self, reading: Reading, seal: Seal) -> None:
+        self._reading = reading
+        self._seal = seal
+
+    async def find(self, secret: UUID) -> SecretState | None:
+        """Give the secret with this id.
+
+        Raises:
+            StoreCorruptError: its record does not open.
+        """
+        record = await self._reading.get(ATTRIBUTES + secret.bytes)
+        return self._open_attributes(record) if record is not None else None
+
+    async def find_by_usage(self, usage: Usage) -> SecretState | None:
+        """Give the secret that has this usage.
+
+        The usage record and the secret are two reads, between which both may change; so a disagreement is
+        looked at again before it is called damage.
+
+        Raises:
+            StoreCorruptError: the records do not open, or do not agree.
+        """
+        key = self.usage_key(usage)
+        for _ in range(_READ_TRIES):
+            record = await self._reading.get(key)
+            if record is None:
+                return None
+            secret = UUID(bytes=self._open(record).plaintext)
+            state = await self.find(secret)
+            if state is not None and state.attributes.usage == usage:
+                return state
+        raise StoreCorruptError("a usage leads to a secret that does not have it")
+
+    async def page(self, start: UUID, most: int) -> StatePage:
+        """Give at most ``most`` secrets with ids from ``start`` on."""
+        page = await self._reading.scan(ATTRIBUTES, ATTRIBUTES + start.bytes, min(most, limits.SCAN_RECORDS))
+        next_start = id_in(page.next_start) if page.next_start is not None else None
+        states = tuple(state for record in page.records if (state := self._try_open_attributes(record)) is not None)
+        return StatePage(states, next_start, len(page.records) - len(states))
+
+    async def read_value(self, state: SecretState) -> SecretValue:
+        """Open the value of a secret that has one.
+
+        The attributes say which value record belongs to them. Another one is damage, unless the attributes
+        have changed in the meantime too: then the caller has to judge the newer ones first.
+
+        Raises:
+            RevisionConflict: the secret is no longer in this state.
+            StoreCorruptError: there is no value record, it does not open, or it is an older or newer one.
+        """
+        record = await self._reading.get(VALUE + state.id.bytes)
+        if record is not None and self._belongs(record, state):
+            return padding.unpad(self._open(record).plaintext)
+        if await self.find(state.id) != state:
+            raise RevisionConflict((ATTRIBUTES + state.id.bytes,))
+        raise StoreCorruptError("the value of a secret is not the one its attributes speak of")
+
+    def usage_key(self, usage: Usage) -> bytes:
+        """Give the key of the record that leads from a usage to its secret."""
+        return USAGE + self._seal.keyrings[Domain.SHARED].usage_key(usage)
+
+    def _open(self, record: Record) -> envelope.Opened:
+        return envelope.open_record(self._seal.keyrings, record.key, record.value)
+
+    def _open_attributes(self, record: Record) -> SecretState:
+        opened = self._open(record)
+        attributes, value_counter = form.from_bytes(opened.plaintext)
+        return SecretState(id_in(record.key), attributes, opened.counter, value_counter, record.revision)
+
+    def _try_open_attributes(self, record: Record) -> SecretState | None:
+        try:
+            return self._open_attributes(record)
+        except StoreCorruptError:
+            return None
+
+    def _belongs(self, record: Record, state: SecretState) -> bool:
+        """Whether this is the value record that the attributes speak of, by its header, which the seal binds."""
+        header = envelope.peek(record.value)
+        return header.counter == state.value_counter and header.domain is value_domain(state.attributes)
+
+
+def id_in(key: bytes) -> UUID:
+    """Give the id that a key of one byte and an id names.
+
+    Raises:
+        StoreCorruptError: it is no such key, so nobody of us wrote it.
+    """
+    if len(key) != 1 + _ID_BYTES:
+        raise StoreCorruptError("the store holds a record under a name that no record has")
+    return UUID(bytes=key[1:])
