@@ -224,6 +224,11 @@ RESEAL_RECORDS = Limit(40, "records", source="COMMIT_OPERATIONS, each with its p
 RESEAL_BYTES = Limit(524_288, "bytes", source="half of COMMIT_BYTES", seen="never")
 CHECK_PAGE = Limit(50, "records", source="ours; looked at in a turn, before others have theirs", seen="never")
 CHECK_PROBLEMS = Limit(100, "problems", source="ours; a reply names so many, and the number of all", seen="fewer")
+BACKUP_PAGE = Limit(100, "records", source="ours; read at a time, so that others have their turn", seen="never")
+BACKUPS = Limit(4, "backups", source="ours; each pins the store's log; and as many restores", seen="busy")
+BACKUP_IDLE_SECONDS = Limit(
+    60, "seconds", source="ours; so long a backup or a restore waits to be gone on with", seen="no such backup"
+)
 RESEAL_PAGE = Limit(100, "records", source="ours; read at a time, so that others have their turn", seen="never")
 ROOT_KEY_BYTES = Limit(32, "bytes", source="AES-256", seen="sealed")
 KEYRING_BYTES = Limit(262_144, "bytes", source="over 1,000 versions of a keyring", seen="sealed")

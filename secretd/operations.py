@@ -361,6 +361,45 @@ class StoreAccept(Request[StoreAccepted]):
     """Take a store as it is that lacks changes which were answered: it can be written again, and they are lost."""
 
 
+@dataclass(frozen=True, slots=True)
+class BackupPart(Reply):
+    """A part of a backup."""
+
+    backup: Annotated[UUID, Help("which backup: ask with it for the next part")]
+    value: Annotated[SecretValue, Help("the part")]
+    last: Annotated[bool, Help("whether this is the last part")]
+    revision: Annotated[int, Help("the revision of the store that the backup is of", 0)]
+    records: Annotated[int, Help("how many records were written so far", 0)]
+    damaged: Annotated[int, Help("how many of them do not open", 0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Backup(Request[BackupPart]):
+    """Write all that is stored, sealed as it is, at one revision; nothing in it is readable without the root key."""
+
+    backup: Annotated[UUID | None, Help("the backup to go on with; a new one if none is given")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreTaken(Reply):
+    """The reply to a part of a restore."""
+
+    restore: Annotated[UUID, Help("which restore: send the next part with it")]
+    revision: Annotated[int | None, Help("after the last part: the revision that the backup is of", 0)] = None
+    secrets: Annotated[int | None, Help("after the last part: how many secrets are in it", 0)] = None
+    damaged: Annotated[int | None, Help("after the last part: how many records in it do not open", 0)] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore(Request[RestoreTaken]):
+    """Bring a backup into a store that has no secret yet, whole or not at all."""
+
+    value: Annotated[SecretValue, Help("the next part of the backup")]
+    restore: Annotated[UUID | None, Help("the restore to go on with; a new one if none is given")] = None
+    last: Annotated[bool, Help("whether this is the last part")] = False
+    dry_run: Annotated[bool, Help("look the backup through, and change nothing")] = False
+
+
 class AuditLevel(Enum):
     """What an operation does to the secrets' secrecy and state; what reveals or changes is recorded."""
 
@@ -409,6 +448,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("seal-retire", SealRetire, SealRetired, Permission.ADMIN, AuditLevel.CHANGE),
     Operation("check", Check, Checked, Permission.ADMIN, AuditLevel.NONE),
     Operation("store-accept", StoreAccept, StoreAccepted, Permission.ADMIN, AuditLevel.CHANGE),
+    Operation("backup", Backup, BackupPart, Permission.ADMIN, AuditLevel.REVEAL),
+    Operation("restore", Restore, RestoreTaken, Permission.ADMIN, AuditLevel.CHANGE),
     Operation("whoami", Whoami, You, None, AuditLevel.NONE),
     Operation("status", Status, DaemonStatus, None, AuditLevel.NONE),
 )

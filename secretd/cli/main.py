@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import click
 
 from secretd import __version__
-from secretd.cli import attributes, checking, daemon, finding, sealing, values
+from secretd.cli import attributes, backup, checking, daemon, finding, sealing, values
 from secretd.cli.advice import advice_for
 from secretd.cli.invocation import Invocation, shared_options
 from secretd.cli.output import ReaderGoneError, printable, write_text
@@ -40,6 +40,8 @@ COMMANDS = (
     sealing.seal_retire,
     checking.check,
     checking.store_accept,
+    backup.backup,
+    backup.restore,
     daemon.whoami,
     daemon.status,
 )

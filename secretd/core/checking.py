@@ -25,6 +25,16 @@ from secretd.model import Caller
 from secretd.store.base import Store
 from secretd.store.reading import Page, Record, Snapshot
 
+_NOUNS = {
+    ATTRIBUTES: "secrets",
+    VALUE: "values",
+    USAGE: "usages",
+    OWNER: "owners of secrets",
+    USED: "sums of what users have stored",
+    USES: "counts of a key's uses",
+}
+"""What the records of a kind are called."""
+
 Look = Callable[[Record], Awaitable[str | None]]
 
 
@@ -88,9 +98,10 @@ class _Check:
         try:
             return await self._snapshot.scan(b"", start, limits.CHECK_PAGE)
         except StoreCorruptError:
-            self._report.add("the store cannot read on from one of its records")
-            next_kind = start[0] + 1
-            return Page((), bytes([next_kind]) if next_kind <= max(self._looks)[0] else None)
+            later = sorted(kind for kind in self._looks if kind > start[:1])
+            if start[:1] in _NOUNS:
+                self._report.add(f"the store cannot read all of its {_NOUNS[start[:1]]}")
+            return Page((), later[0] if later else None)
 
     async def _look(self, record: Record) -> None:
         kind = record.key[:1]

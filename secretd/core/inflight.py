@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from secretd.errors import BusyError
 
 
 class InFlight:
@@ -14,10 +16,17 @@ class InFlight:
         self._numbers: set[int] = set()
         self._next = 0
         self._one_ended = asyncio.Event()
+        self._closed = False
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """Count a change for as long as it lasts."""
+        """Count a change for as long as it lasts.
+
+        Raises:
+            BusyError: nothing may be changed at the moment.
+        """
+        if self._closed:
+            raise BusyError("a backup is being restored; try again")
         number = self._next
         self._next += 1
         self._numbers.add(number)
@@ -26,6 +35,22 @@ class InFlight:
         finally:
             self._numbers.discard(number)
             self._one_ended.set()
+
+    @asynccontextmanager
+    async def none(self) -> AsyncIterator[None]:
+        """Let those that are under way end, and no other begin.
+
+        Raises:
+            BusyError: somebody else does so.
+        """
+        if self._closed:
+            raise BusyError("a backup is being restored; try again")
+        self._closed = True
+        try:
+            await self.ended()
+            yield
+        finally:
+            self._closed = False
 
     async def ended(self) -> None:
         """Wait until every change that is under way now has ended; those that begin later are not waited for."""

@@ -77,6 +77,10 @@ class KeyUses:
             for known in keyring.versions
         )
 
+    def forget_all(self) -> None:
+        """Count on nothing that was reserved: the keyrings are others now."""
+        self._left = {}
+
     async def used(self, domain: Domain) -> int:
         """Say how often the current version was used at most."""
         reserved, _ = await self._read(domain)

@@ -10,18 +10,20 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from secretd import limits
+from secretd.core.adoption import NODE_FILES, SHARED_FILE, Adoption
 from secretd.core.sealcopies import FilePlace, SealCopies, StorePlace
 from secretd.crypto.envelope import Domain
 from secretd.crypto.keyring import Keyring
 from secretd.crypto.sealfile import SealFile
 from secretd.crypto.slots import SlotLocation, is_missing, judge_directory, read_slot_key
-from secretd.errors import SealError, StoreError
+from secretd.errors import SealError, StoreError, StoreOutcomeUnknownError
 from secretd.model import SealState, SealStatus, SlotKind
 from secretd.store.base import RevisionConflict, Store
 from secretd.store.durable import create_durably, make_directory, remove_left_overs
@@ -41,6 +43,19 @@ class _Opened:
     made_now: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """The opened keyrings of another store."""
+
+    opened: _Opened
+    keyrings: Mapping[Domain, Keyring]
+
+    def wipe(self) -> None:
+        """Overwrite the keys, if they are not to be adopted."""
+        for keyring in self.keyrings.values():
+            keyring.wipe()
+
+
 class Seal:
     """The seal of one daemon; sealed until ``open`` succeeds."""
 
@@ -57,10 +72,11 @@ class Seal:
         self._store = store
         self._slots = slots
         self._uid = uid
-        shared_places = (FilePlace(keyring_directory / "shared"), StorePlace(store))
-        node_places = (FilePlace(keyring_directory / "node"), FilePlace(keyring_directory / "node.copy"))
+        shared_places = (FilePlace(keyring_directory / SHARED_FILE), StorePlace(store))
+        node_places = tuple(FilePlace(keyring_directory / name) for name in NODE_FILES)
         self._shared = SealCopies(Domain.SHARED, shared_places)
         self._node = SealCopies(Domain.NODE, node_places)
+        self._adoption = Adoption(keyring_directory, store)
         self._keyrings: Mapping[Domain, Keyring] | None = None
         self._replacing = asyncio.Lock()
         self._status = SealStatus(SealState.SEALED, "the root key was not looked for yet")
@@ -106,12 +122,7 @@ class Seal:
         except (SealError, StoreError) as error:
             self._status = SealStatus(SealState.SEALED, error.message, slots=self._status.slots)
         else:
-            self._keyrings = keyrings
-            self._status = SealStatus(
-                SealState.OPEN,
-                keyring_version=keyrings[Domain.SHARED].current,
-                slots=tuple(slot.kind for slot in opened.shared.slots),
-            )
+            self._use(keyrings, opened)
             self._remove_left_overs()
         return self._status
 
@@ -145,17 +156,80 @@ class Seal:
                 await self._shared.write(opened.shared.with_keyring(shared, opened.root_key))
             except RevisionConflict:
                 raise SealError("another daemon changed the keyring just now") from None
-            for keyring in (self._keyrings or {}).values():
-                keyring.wipe()
-            self._keyrings = {Domain.SHARED: shared, Domain.NODE: node}
-            self._status = replace(self._status, keyring_version=shared.current)
+            self._use({Domain.SHARED: shared, Domain.NODE: node}, opened)
+
+    def open_foreign(self, shared: bytes, node: bytes) -> Foreign:
+        """Open the seal files of another store by the slots of this daemon.
+
+        Raises:
+            SealError: they are no seal files, or no slot of this daemon opens them.
+        """
+        shared_file, root_key = self._open_shared(SealFile.parse(shared))
+        node_file = SealFile.parse(node)
+        if (shared_file.domain, node_file.domain) != (Domain.SHARED, Domain.NODE):
+            raise SealError("the keyrings are not those of a store and its node")
+        opened = _Opened(shared_file, node_file, root_key)
+        return Foreign(opened, {each.domain: each.open_keyring(root_key) for each in (shared_file, node_file)})
+
+    async def adopt(self, foreign: Foreign, load: Callable[[], Awaitable[T]]) -> T:
+        """Take the keyrings of another store in the place of these, together with its records.
+
+        Args:
+            foreign: the keyrings.
+            load: puts the records into the store, with the shared seal file among them; all or nothing.
+
+        Raises:
+            SealError, StoreError: nothing was changed, unless it is StoreOutcomeUnknownError: a start finds out.
+        """
+        opened = foreign.opened
+        async with self._replacing:
+            self._adoption.begin(opened.shared.to_bytes(), opened.node.to_bytes())
+            try:
+                loaded = await load()
+            except StoreOutcomeUnknownError:
+                raise
+            except BaseException:
+                self._adoption.end()
+                raise
+            try:
+                await self._adoption.finish()
+            except (SealError, StoreError):
+                # The records are there, and what opens them is not in all its places yet: the next start goes on.
+                self._close("a restore was made, but the keyring's copies cannot be written: restart the daemon")
+                raise
+            self._use(foreign.keyrings, opened)
+            return loaded
+
+    @asynccontextmanager
+    async def standing(self) -> AsyncIterator[tuple[bytes, bytes]]:
+        """Hold off rotations, and give both seal files, the shared one first, as they are and were proved.
+
+        Raises:
+            SealError, StoreError: as for rotate.
+        """
+        async with self._replacing:
+            opened = await self._open_files()
+            yield opened.shared.to_bytes(), opened.node.to_bytes()
+
+    def _use(self, keyrings: Mapping[Domain, Keyring], opened: _Opened) -> None:
+        for keyring in (self._keyrings or {}).values():
+            keyring.wipe()
+        self._keyrings = keyrings
+        self._status = SealStatus(
+            SealState.OPEN,
+            keyring_version=keyrings[Domain.SHARED].current,
+            slots=tuple(slot.kind for slot in opened.shared.slots),
+        )
 
     def wipe(self) -> None:
         """Seal: overwrite the keys in memory."""
+        self._close("the daemon is stopping")
+
+    def _close(self, reason: str) -> None:
         for keyring in (self._keyrings or {}).values():
             keyring.wipe()
         self._keyrings = None
-        self._status = SealStatus(SealState.SEALED, "the daemon is stopping")
+        self._status = SealStatus(SealState.SEALED, reason)
 
     async def _keep(self, opened: _Opened) -> None:
         """Bring all copies up to what was opened; what was made just now counts only once it stands everywhere."""
@@ -171,6 +245,7 @@ class Seal:
             _log.warning("a copy of the keyring is not up to date", extra={"reason": error.message})
 
     async def _open_files(self) -> _Opened:
+        await self._adoption.finish()
         shared_copies, node_copies = await self._shared.read(), await self._node.read()
         store_is_new = await self._store.revision() == 0
         if shared_copies and store_is_new:

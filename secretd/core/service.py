@@ -15,6 +15,7 @@ from typing import Any, cast
 from secretd import __version__, limits
 from secretd import operations as ops
 from secretd.core.access import Access
+from secretd.core.backup import Backups
 from secretd.core.checking import Checking
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.inflight import InFlight
@@ -23,6 +24,7 @@ from secretd.core.listing import Listing
 from secretd.core.persistent import PersistentSecrets
 from secretd.core.quota import DEFAULT_QUOTA, Amount, Quotas
 from secretd.core.resealing import Resealing
+from secretd.core.restore import Restores
 from secretd.core.sealadmin import SealAdmin
 from secretd.core.sealing import Seal
 from secretd.core.secrets import Secrets
@@ -65,6 +67,8 @@ class Service:
         self._resealing = Resealing(store, seal, self._uses, ephemeral)
         self._wholeness = Wholeness(store, seal)
         self._checking = Checking(store, seal, quotas, self._wholeness)
+        self._backups = Backups(store, seal, self._wholeness)
+        self._restores = Restores(store, seal, self._wholeness, self._uses, self._resealing, ephemeral, self._in_flight)
         self._secrets = Secrets(access, seal, persistent, ephemeral)
         self._handlers = self._make_handlers(
             Listing(access, seal, persistent, ephemeral),
@@ -85,6 +89,8 @@ class Service:
 
     async def stop(self) -> None:
         """End what goes on in the background."""
+        await self._backups.stop()
+        self._restores.stop()
         await self._resealing.stop()
         self._wholeness.close()
 
@@ -92,6 +98,8 @@ class Service:
         return {
             ops.Check: self._checking.check,
             ops.StoreAccept: self._store_accept,
+            ops.Backup: self._backups.backup,
+            ops.Restore: self._restores.restore,
             ops.SealStatus: seal_admin.status,
             ops.SealRotate: seal_admin.rotate,
             ops.SealRetire: seal_admin.retire,

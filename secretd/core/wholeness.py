@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 
+from secretd.core.adoption import MARK_FILE
 from secretd.core.head import HeadKeeper
 from secretd.core.highwater import HighWater
 from secretd.core.sealcopies import KEYRING
@@ -28,7 +29,7 @@ class Wholeness:
     def __init__(self, store: Store, seal: Seal) -> None:
         self._store = store
         self._seal = seal
-        self._mark = HighWater(seal.directory / "high-water", seal)
+        self._mark = HighWater(seal.directory / MARK_FILE, seal)
         self._head: HeadKeeper | None = None
         self._whole = False
 
@@ -72,6 +73,11 @@ class Wholeness:
         revision = await self._store.summarise()
         self._keep(self.head, revision)
         return revision
+
+    def take(self, head: HeadKeeper, revision: int) -> None:
+        """Take a store whose records were all replaced just now, with this head."""
+        self._head = head
+        self._keep(head, revision)
 
     def require(self) -> None:
         """Refuse a change to a store that lacks something.

@@ -42,6 +42,12 @@ def create_durably(path: Path, data: bytes) -> None:
     sync_directory(path.parent)
 
 
+def remove_durably(path: Path) -> None:
+    """Remove the file, if it is there; on return it is gone from the disk."""
+    path.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
 def read_bounded(path: Path, most_bytes: int) -> bytes | None:
     """Read the file whole; None if there is none.
 

@@ -124,8 +124,9 @@ def test_every_field_of_an_operation_can_be_given() -> None:
     given = {(command.operation, param.name) for command in COMMANDS for param in command.params}
     fields = {(row.name, field.name) for row in OPERATIONS for field in fields_of(row.request)}
 
-    # Documents and values are read from files, a usage is two arguments, and a list is shown whole.
-    assert {name for _, name in fields - given} == {"document", "value", "usage", "limit", "marker"}
+    # Documents and values are read from files, a usage is two arguments; lists and backups come whole.
+    whole = {"limit", "marker", "backup", "restore", "last"}
+    assert {name for _, name in fields - given} == {"document", "value", "usage", *whole}
 
 
 def test_the_help_shows_a_document_that_is_one() -> None:

@@ -25,6 +25,7 @@ from secretd.model import (
 )
 from secretd.operations import (
     OPERATIONS,
+    BackupPart,
     Changed,
     Checked,
     DaemonStatus,
@@ -39,6 +40,7 @@ from secretd.operations import (
     Listed,
     Problem,
     Reply,
+    RestoreTaken,
     SealReport,
     SealRetired,
     SealRotated,
@@ -162,6 +164,16 @@ JSON_OF_REPLIES = [
         id="Checked",
     ),
     pytest.param(StoreAccepted(7), {"revision": 7}, id="StoreAccepted"),
+    pytest.param(
+        BackupPart(ID, SecretValue(b"part"), last=True, revision=7, records=8, damaged=0),
+        {"backup": str(ID), "value": "cGFydA==", "last": True, "revision": 7, "records": 8, "damaged": 0},
+        id="BackupPart",
+    ),
+    pytest.param(
+        RestoreTaken(ID, revision=7, secrets=2),
+        {"restore": str(ID), "revision": 7, "secrets": 2, "damaged": None},
+        id="RestoreTaken",
+    ),
 ]
 
 

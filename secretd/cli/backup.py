@@ -1,0 +1,80 @@
+"""The commands that write a backup to a file, and bring one back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from secretd import limits
+from secretd.cli.invocation import Invocation, command
+from secretd.cli.newfile import NewFile, new_file
+from secretd.client import Client
+from secretd.errors import InvalidRequestError, StoreCorruptError
+from secretd.model import SecretValue
+from secretd.operations import Backup, BackupPart, Restore, RestoreTaken
+
+_PART_SECONDS = 86_400.0
+"""The last part of a restore takes as long as the backup is large; who gives it up presses Ctrl-C."""
+
+_FILE: dict[str, Any] = {"metavar": "FILE", "type": click.Path(path_type=Path, dir_okay=False)}
+
+
+@command("backup", "backup")
+@click.argument("file", **_FILE)
+def backup(invocation: Invocation, file: Path) -> None:
+    """Write a backup; that something in it does not open is said after it was written."""
+    with invocation.connect(_PART_SECONDS) as client, new_file(file) as written:
+        last = _receive(client, written)
+    invocation.show(
+        last,
+        lambda: f"{last.records:,} records of revision {last.revision:,} are in {file}\n",
+        {"value": None, "file": str(file), "bytes": written.size},
+    )
+    if last.damaged:
+        raise StoreCorruptError(f"the backup is written, but so many records do not open: {last.damaged}")
+
+
+@command("restore", "restore")
+@click.argument("file", **_FILE)
+@click.option("--dry-run", is_flag=True, help="Look the backup through, and change nothing.")
+def restore(invocation: Invocation, file: Path, *, dry_run: bool) -> None:
+    """Restore a backup; that something in it does not open is said after the rest was restored."""
+    with _opened(file) as content, invocation.connect(_PART_SECONDS) as client:
+        reply = _send(client, content, dry_run=dry_run)
+    done = "can be restored" if dry_run else "are restored"
+    invocation.show(reply, lambda: f"{reply.secrets:,} secrets of revision {reply.revision:,} {done}\n")
+    if reply.damaged:
+        raise StoreCorruptError(f"so many records of the backup do not open: {reply.damaged}")
+
+
+def _receive(client: Client, file: NewFile) -> BackupPart:
+    part = client.call(Backup())
+    file.write(part.value.reveal())
+    while not part.last:
+        part = client.call(Backup(part.backup))
+        file.write(part.value.reveal())
+    return part
+
+
+def _send(client: Client, file: BinaryIO, *, dry_run: bool) -> RestoreTaken:
+    part, name = file.read(limits.VALUE_BYTES), None
+    if not part:
+        raise InvalidRequestError("this is no backup: the file is empty")
+    while following := file.read(limits.VALUE_BYTES):
+        name = client.call(Restore(SecretValue(part), name, dry_run=dry_run)).restore
+        part = following
+    return client.call(Restore(SecretValue(part), name, last=True, dry_run=dry_run))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}", param_hint="FILE") from None
+    with file:
+        yield file

@@ -1,0 +1,78 @@
+"""A file that has its name only once it is whole: written beside it, brought to disk, read again and compared."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+_READ_BYTES = 1 << 20
+
+
+class NewFile:
+    """What was written to a file that has no name yet."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Write on."""
+        self._file.write(data)
+        self._sha256.update(data)
+        self.size += len(data)
+
+    def finish(self) -> None:
+        """Bring the file to disk, and read it back from there.
+
+        Raises:
+            click.ClickException: what was read is not what was written.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        # Else the kernel would give back what it was given, whatever the disk has.
+        os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        self._file.seek(0)
+        found = hashlib.sha256()
+        while piece := self._file.read(_READ_BYTES):
+            found.update(piece)
+        if found.digest() != self._sha256.digest():
+            raise click.ClickException("the file cannot be read back as it was written; nothing was kept of it")
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[NewFile]:
+    """Give a file to be written, mode 0600; it takes the place of what is there once the block has ended well.
+
+    Raises:
+        click.ClickException: it cannot be made, written or read back. Nothing is left of it then.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        with os.fdopen(os.open(beside, flags, 0o600), "w+b") as file:
+            try:
+                written = NewFile(file)
+                yield written
+                written.finish()
+                beside.replace(path)
+            finally:
+                beside.unlink(missing_ok=True)
+        _sync(path.parent)
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from None
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

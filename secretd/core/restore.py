@@ -1,0 +1,184 @@
+"""Restore: takes a backup part by part, proves it, and brings it into a store that has no secret yet.
+
+Until the last part nothing is done but to keep the parts in a file that has no name.  Then the backup is proved whole
+before anything is changed, and all of it becomes the store's in one commit.
+
+Source: docs/backup.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from secretd import operations as ops
+from secretd.core.backupfile import Header, prove, read_header, read_records
+from secretd.core.ephemeral import EphemeralSecrets
+from secretd.core.head import HeadKeeper
+from secretd.core.inflight import InFlight
+from secretd.core.keyuses import KeyUses
+from secretd.core.parts import Unfinished
+from secretd.core.records import ATTRIBUTES
+from secretd.core.resealing import Resealing
+from secretd.core.sealcopies import KEYRING
+from secretd.core.sealing import Foreign, Seal
+from secretd.core.wholeness import Wholeness
+from secretd.crypto import envelope
+from secretd.crypto.envelope import Domain
+from secretd.errors import OperationInvalidError, SecretdError, StoreCorruptError, StoreFullError
+from secretd.model import Caller
+from secretd.store.base import Store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What is in a backup that was proved."""
+
+    header: Header
+    foreign: Foreign
+    secrets: int
+    damaged: int
+
+
+class Restores:
+    """The restores of one daemon."""
+
+    def __init__(  # noqa: PLR0913, PLR0917  # whatever has to follow when all records and keys become others
+        self,
+        store: Store,
+        seal: Seal,
+        wholeness: Wholeness,
+        uses: KeyUses,
+        resealing: Resealing,
+        ephemeral: EphemeralSecrets,
+        in_flight: InFlight,
+    ) -> None:
+        self._store = store
+        self._seal = seal
+        self._wholeness = wholeness
+        self._uses = uses
+        self._resealing = resealing
+        self._ephemeral = ephemeral
+        self._in_flight = in_flight
+        self._unfinished = Unfinished[BinaryIO]("restore", _close)
+
+    async def restore(self, _: Caller, request: ops.Restore) -> ops.RestoreTaken:
+        """Take a part of a backup; with the last one restore it.
+
+        Raises:
+            OperationInvalidError: there are secrets already.
+            InvalidRequestError: there is no such restore; or this is no backup, or one that is not whole.
+            SealError: the backup's keyrings do not open by this daemon's slots.
+            StoreError: what Store.replace_all raises; nothing was changed.
+        """
+        if request.restore is None:
+            if not request.dry_run:
+                await self._require_empty()
+            name, file = self._unfinished.begin(), self._new_file()
+        else:
+            name, file = request.restore, self._unfinished.take(request.restore)
+        try:
+            self._write(file, request.value.reveal())
+        except BaseException:
+            file.close()
+            raise
+        if not request.last:
+            self._unfinished.keep(name, file)
+            return ops.RestoreTaken(name)
+        with file:
+            content = await self._look_through(file)
+            if request.dry_run:
+                content.foreign.wipe()
+            else:
+                await self._bring_in(file, content)
+        return ops.RestoreTaken(name, content.header.revision, content.secrets, content.damaged)
+
+    def stop(self) -> None:
+        """Give up what is under way."""
+        self._unfinished.give_up_all()
+
+    def _new_file(self) -> BinaryIO:
+        try:
+            return tempfile.TemporaryFile(dir=self._seal.directory)
+        except OSError:
+            raise _no_room() from None
+
+    @staticmethod
+    def _write(file: BinaryIO, part: bytes) -> None:
+        try:
+            file.write(part)
+            file.flush()
+        except OSError:
+            raise _no_room() from None
+
+    async def _look_through(self, file: BinaryIO) -> _Content:
+        header = read_header(file)
+        foreign = self._seal.open_foreign(header.shared, header.node)
+        try:
+            # As long as a backup is large; nothing of it is shared with the event loop.
+            secrets, damaged = await asyncio.to_thread(_count, file, foreign)
+        except BaseException:
+            foreign.wipe()
+            raise
+        return _Content(header, foreign, secrets, damaged)
+
+    async def _bring_in(self, file: BinaryIO, content: _Content) -> None:
+        head = HeadKeeper(content.foreign.keyrings[Domain.SHARED])
+
+        async def load() -> int:
+            records = _with_seal_file(file, content.header.shared)
+            return await self._store.replace_all(records, head, least_revision=content.header.revision)
+
+        async with self._in_flight.none():
+            await self._require_empty()
+            await self._resealing.stop()
+            revision = await self._seal.adopt(content.foreign, load)
+            self._wholeness.take(head, revision)
+            self._uses.forget_all()
+        _log.warning("a backup was restored", extra={"revision": revision, "secrets": content.secrets})
+        await self._change_keys()
+
+    async def _change_keys(self) -> None:
+        """Let new versions seal: the old ones may have been used since the backup, and by who else restored it."""
+        try:
+            await self._seal.rotate()
+            await self._uses.prepare()
+        except SecretdError as error:
+            _log.error("the keyring could not be rotated: run seal-rotate", extra={"reason": error.message})
+        self._resealing.start()
+
+    async def _require_empty(self) -> None:
+        if await self._store.count(ATTRIBUTES) or await self._ephemeral.count():
+            raise OperationInvalidError("a backup is restored only where there is no secret yet, but there are some")
+
+
+def _count(file: BinaryIO, foreign: Foreign) -> tuple[int, int]:
+    """Prove a backup, and say how many secrets are in it, and how many of its records do not open."""
+    prove(file, foreign.keyrings[Domain.SHARED])
+    secrets = damaged = 0
+    for key, value in read_records(file):
+        secrets += key.startswith(ATTRIBUTES)
+        try:
+            envelope.open_record(foreign.keyrings, key, value)
+        except StoreCorruptError:
+            damaged += 1
+    return secrets, damaged
+
+
+def _with_seal_file(file: BinaryIO, shared: bytes) -> Iterator[tuple[bytes, bytes]]:
+    yield KEYRING, shared
+    yield from read_records(file)
+
+
+def _close(file: BinaryIO) -> None:
+    file.close()
+
+
+def _no_room() -> StoreFullError:
+    return StoreFullError("there is no room for the backup beside the keyring; nothing was changed")
