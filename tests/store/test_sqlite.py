@@ -396,6 +396,32 @@ def test_a_long_log_is_brought_in_while_busy(tmp_path: Path, monkeypatch: pytest
     run(body())
 
 
+def test_a_snapshot_holds_up_no_commit_and_what_was_deleted_is_gone_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_limit(monkeypatch, "STORE_LOG_BYTES", 65_536)
+    canary = b"canary-of-a-secret"
+
+    async def body() -> None:
+        async with opened(tmp_path) as store:
+            await store.commit([Put(b"k", canary)])
+            statements = trace(store)
+            async with store.snapshot() as snapshot:
+                await store.commit([Delete(b"k")])
+                for number in range(60):
+                    await store.commit([Put(b"k%d" % number, b"v" * 5_000)])
+                asked = [statement for statement in statements if "wal_checkpoint" in statement]
+                # Any other kind would wait for the snapshot to end, and the commits for it.
+                assert {statement.split("(")[-1] for statement in asked} == {"PASSIVE)"}
+                assert await snapshot.get(b"k") is not None
+                done = checkpoints(store, monkeypatch)
+            await done.wait()
+            assert log_bytes(tmp_path) == 0
+            assert canary not in everything(tmp_path)
+
+    run(body())
+
+
 def test_a_checkpoint_that_fails_harms_no_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
