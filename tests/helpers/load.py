@@ -20,13 +20,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from helpers.core import make_seal
+from helpers.core import OWNER, make_seal
 from secretd import operations as ops
 from secretd.client import AsyncClient, Client
+from secretd.core.checking import Checking
 from secretd.core.persistent import PersistentSecrets
 from secretd.core.quota import Quotas
 from secretd.core.records import ATTRIBUTES, USAGE, VALUE
 from secretd.core.sealcopies import KEYRING
+from secretd.core.sealing import Seal
+from secretd.core.wholeness import Wholeness
 from secretd.crypto.envelope import Domain
 from secretd.errors import SecretdError, UnreachableError
 from secretd.model import Attributes, Digest, SealState, SecretDocument, SecretValue, Usage, UsageType
@@ -295,6 +298,7 @@ async def audit(root: Path) -> dict[UUID, State]:
         seal = make_seal(root, store)
         status = await seal.open()
         _insist(status.state is SealState.OPEN, f"the daemon would be sealed: {status.reason}")
+        await _insist_on_wholeness(store, seal)
         secrets = PersistentSecrets(store, seal, Quotas(store, seal))
         # What page gives is opened; what read_value and find_by_usage give is checked against it.
         seen = {}
@@ -308,6 +312,18 @@ async def audit(root: Path) -> dict[UUID, State]:
         return seen
     finally:
         await store.close()
+
+
+async def _insist_on_wholeness(store: Store, seal: Seal) -> None:
+    """Insist that the store has all that was answered by its high-water mark, and all that its head says."""
+    wholeness = Wholeness(store, seal)
+    await wholeness.begin()
+    try:
+        _insist(wholeness.is_whole, "the daemon would be read-only")
+        checked = await Checking(store, seal, Quotas(store, seal), wholeness).check(OWNER, ops.Check())
+        _insist(not checked.found, f"a check finds {checked.problems}")
+    finally:
+        wholeness.close()
 
 
 async def _insist_on_counts(store: Store, seen: dict[UUID, State]) -> None:
