@@ -56,7 +56,7 @@ def secret_allocate(invocation: Invocation, description: str | None, ephemeral: 
 def secret_define(invocation: Invocation, file: Path, digest: Digest | None) -> None:
     """Define a secret from a file."""
     reply = invocation.call(Define(document=inputs.read_document(file), digest=digest))
-    invocation.show(reply, lambda: f"Secret {reply.secret} created\n")
+    invocation.confirm(reply, f"Secret {reply.secret} created")
 
 
 @command("secret-set-xml", "set-xml", epilog=DOCUMENT)
@@ -66,7 +66,7 @@ def secret_define(invocation: Invocation, file: Path, digest: Digest | None) -> 
 def secret_set_xml(invocation: Invocation, secret: UUID, file: Path, digest: Digest | None) -> None:
     """Replace a secret's attributes from a file."""
     reply = invocation.call(SetXml(secret=secret, document=inputs.read_document(file), digest=digest))
-    invocation.show(reply, lambda: f"Secret {reply.secret} changed\n")
+    invocation.confirm(reply, f"Secret {reply.secret} changed")
 
 
 @command("secret-dumpxml", "get-xml")
@@ -83,4 +83,4 @@ def secret_dumpxml(invocation: Invocation, secret: UUID) -> None:
 def secret_undefine(invocation: Invocation, secret: UUID, digest: Digest | None) -> None:
     """Delete a secret."""
     reply = invocation.call(Delete(secret=secret, digest=digest))
-    invocation.show(reply, lambda: f"Secret {secret} deleted\n")
+    invocation.confirm(reply, f"Secret {secret} deleted")

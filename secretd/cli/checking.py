@@ -14,7 +14,8 @@ _CHECK_SECONDS = 86_400.0
 @command("check", "check")
 def check(invocation: Invocation) -> None:
     """Check every record; what was found is said before it is called an error."""
-    reply = invocation.call(Check(), timeout_s=_CHECK_SECONDS)
+    with invocation.working("Checking every record"):
+        reply = invocation.call(Check(), timeout_s=_CHECK_SECONDS)
     invocation.show(reply, lambda: output.fields_table(reply) + output.records_table(reply.problems))
     if reply.found:
         raise StoreCorruptError(f"the store is damaged: problems found: {reply.found}")
@@ -24,4 +25,4 @@ def check(invocation: Invocation) -> None:
 def store_accept(invocation: Invocation) -> None:
     """Accept a loss."""
     reply = invocation.call(StoreAccept())
-    invocation.show(reply, lambda: f"The store is taken as it is, at revision {reply.revision}\n")
+    invocation.confirm(reply, f"The store is taken as it is, at revision {reply.revision}")

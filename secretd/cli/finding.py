@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from secretd.cli.parameters import USAGE_TYPES, field_option, on_the_command_lin
 from secretd.errors import StoreCorruptError
 from secretd.model import Usage, UsageType
 from secretd.operations import List, Listed, LookupByUsage
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 @command("secret-list", "list")
@@ -40,7 +44,7 @@ def secret_list(
     )
     pages = list(_all_pages(invocation, first_page))
     entries = [entry for page in pages for entry in page.entries]
-    invocation.show(entries, lambda: output.entries_table(entries, long=long))
+    invocation.show(entries, lambda: output.entries_table(entries, long=long, headed=not invocation.quiet))
     damaged = sum(page.damaged or 0 for page in pages)
     if damaged:
         raise StoreCorruptError(f"not listed, as they do not open: {damaged}; 'secretctl check' names them")
@@ -52,7 +56,7 @@ def _wanted(those: bool, others: bool) -> bool | None:
 
 
 def _all_pages(invocation: Invocation, page: List) -> Iterator[Listed]:
-    with invocation.connect() as client:
+    with invocation.asking() as client:
         reply = client.call(page)
         yield reply
         while reply.truncated:
@@ -60,9 +64,16 @@ def _all_pages(invocation: Invocation, page: List) -> Iterator[Listed]:
             yield reply
 
 
+def _complete_usage(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    from secretd.cli.candidates import usages  # noqa: PLC0415  # only who completes pays for it
+
+    usage_type = USAGE_TYPES.get(context.params["usage_type"])
+    return usages(context.obj, usage_type, begun) if usage_type else []
+
+
 @command("secret-lookup", "lookup-by-usage")
 @click.argument("usage_type", metavar="TYPE", type=click.Choice(list(USAGE_TYPES)))
-@click.argument("usage_id", metavar="USAGE-ID")
+@click.argument("usage_id", metavar="USAGE-ID", shell_complete=_complete_usage)
 def secret_lookup(invocation: Invocation, usage_type: str, usage_id: str) -> None:
     """Find a secret by its usage."""
     with on_the_command_line("USAGE-ID"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from secretd.cli import output
+from secretd.cli.keeping import KeptConnection
 from secretd.cli.parameters import SocketType
 from secretd.client import Client
 from secretd.client.address import default_mode, socket_path
@@ -33,6 +35,8 @@ class Invocation:
         system: whether to ask the host's daemon; what root asks, and nobody else, if no daemon is chosen.
         read_only: whether to ask on the socket that never writes nor reveals.
         json: whether a program reads the answer.
+        quiet: whether to leave out what only says that all went well.
+        kept: the connection of the shell that the command was given to; None outside a shell.
 
     Raises:
         click.UsageError: two daemons were chosen.
@@ -43,6 +47,8 @@ class Invocation:
     system: bool = False
     read_only: bool = False
     json: bool = False
+    quiet: bool = False
+    kept: KeptConnection | None = None
 
     def __post_init__(self) -> None:
         if self.session + self.system + (self.socket is not None) > 1:
@@ -57,16 +63,38 @@ class Invocation:
             return Mode.SESSION if self.session else Mode.SYSTEM
         return default_mode()
 
-    def connect(self, timeout_s: float = _TIMEOUT_S) -> Client:
-        """Make a client of the daemon, to be entered before it is asked.
-
-        Values travel by sealed memfd, so that no text of a message holds them.
+    @property
+    def path(self) -> Path:
+        """The socket of the daemon that is asked.
 
         Raises:
             ConfigError: the session's socket has no place, as XDG_RUNTIME_DIR is not set.
         """
-        path = self.socket or socket_path(self.mode, read_only=self.read_only)
-        return Client(path, timeout_s=timeout_s, descriptors=True)
+        return self.socket or socket_path(self.mode, read_only=self.read_only)
+
+    def connect(self, timeout_s: float = _TIMEOUT_S) -> Client:
+        """Make a client of the daemon that is the command's own, to be entered before it is asked.
+
+        Values travel by sealed memfd, so that no text of a message holds them.
+
+        Raises:
+            ConfigError: as of ``path``.
+        """
+        return _client(self.path, timeout_s)
+
+    @contextmanager
+    def asking(self, timeout_s: float = _TIMEOUT_S) -> Iterator[Client]:
+        """Lend a client of the daemon, for requests of which each is over before the next: in a shell, the shell's.
+
+        Raises:
+            SecretdError: none answers, or not one to trust.
+        """
+        # What is kept waits as long as usual; who wants to wait otherwise has a connection of his own.
+        if self.kept is not None and timeout_s == _TIMEOUT_S:
+            yield self.kept.client(self.path, _client)
+        else:
+            with self.connect(timeout_s) as client:
+                yield client
 
     def call(self, request: Request[ReplyT], timeout_s: float = _TIMEOUT_S) -> ReplyT:
         """Ask the daemon one thing, and wait so long for the answer.
@@ -74,8 +102,25 @@ class Invocation:
         Raises:
             SecretdError: as the daemon answered, or because none did.
         """
-        with self.connect(timeout_s) as client:
+        with self.asking(timeout_s) as client:
             return client.call(request)
+
+    @contextmanager
+    def working(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Show on a terminal that something takes its time: how far it is, or how long it has been at it.
+
+        Args:
+            what: is done, in a few words.
+            total: how much there is to do, in any unit; None if nobody knows.
+
+        Yields:
+            What is told how much more is done now.
+        """
+        # Kept out of the start of what is over at once.
+        from secretd.cli.progress import no_progress, progress  # noqa: PLC0415
+
+        with no_progress() if self.quiet else progress(what, total) as advance:
+            yield advance
 
     def show(
         self,
@@ -85,6 +130,15 @@ class Invocation:
     ) -> None:
         """Write a reply to standard output, as JSON (with ``more``) if that was asked for, else as people want it."""
         output.write_text(output.as_json(reply, more) if self.json else for_people())
+
+    def confirm(self, reply: Reply, said: str, more: Mapping[str, object] = MappingProxyType({})) -> None:
+        """Write that a change was made, unless to a person who wants quiet."""
+        if self.json or not self.quiet:
+            self.show(reply, lambda: f"{said}\n", more)
+
+
+def _client(path: Path, timeout_s: float = _TIMEOUT_S) -> Client:
+    return Client(path, timeout_s=timeout_s, descriptors=True)
 
 
 class OperationCommand(click.Command):
@@ -128,18 +182,19 @@ _SHARED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         {"is_flag": True, "help": "Ask where nothing can be written or revealed."},
     ),
     "json": (("--json",), {"is_flag": True, "help": "Write JSON, for programs."}),
+    "quiet": (("-q", "--quiet"), {"is_flag": True, "help": "Leave out what only says that all went well."}),
 }
 """The options that stand before or after a command's name, by the attribute of Invocation that each gives."""
 
 
-def shared_options(shown: Collection[str] = _SHARED) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def shared_options(shown: Collection[str] = _SHARED) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make the options that all commands share.
 
     Args:
         shown: which of them the help names; the others are taken all the same.
     """
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, (spellings, settings) in reversed(_SHARED.items()):
             function = click.option(
                 *spellings, name, expose_value=False, callback=_keep, hidden=name not in shown, **settings

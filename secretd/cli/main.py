@@ -1,28 +1,27 @@
 """secretctl: ask a secretd daemon from the command line.
 
-This module reads the options that all commands share, and is the one border where an error becomes a line on
-standard error and an exit status.  Standard output holds the answer and nothing else; the statuses are those
-of errors.ExitStatus.
+This module holds the commands together, and reads the options that all of them share.  Without a command it is
+a shell.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from secretd import __version__
 from secretd.cli import attributes, backup, checking, daemon, finding, sealing, values
-from secretd.cli.advice import advice_for
+from secretd.cli.border import LeaveShell, run_command
+from secretd.cli.completion import completion
 from secretd.cli.invocation import Invocation, shared_options
-from secretd.cli.output import ReaderGoneError, printable, write_text
-from secretd.errors import ExitStatus, SecretdError
+from secretd.cli.output import write_text
+from secretd.errors import ExitStatus
 
-_INTERRUPTED = 130
-_READER_GONE = 141
-"""What a shell says of a process that Ctrl-C or a closed pipe ended: 128 and the number of the signal."""
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = (
     attributes.secret_allocate,
@@ -48,18 +47,33 @@ COMMANDS = (
 
 
 @click.group(
-    no_args_is_help=False,
-    help="Ask a secretd daemon: root's default is the system's, everyone else's their own session's.",
+    invoke_without_command=True,
+    help="Ask a secretd daemon: root's default is the system's, everyone else's their own session's. Without a command"
+    " this is a shell, which takes commands from the terminal or from a script on standard input.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @shared_options()
+@click.option("-k", "--keep-going", is_flag=True, help="Go on with a script after a command that failed.")
 @click.version_option(__version__, "--version", message="%(prog)s %(version)s")
-def secretctl() -> None:
-    """Do nothing but hold the commands; what they share is kept as its options are read."""
+@click.pass_context
+def secretctl(context: click.Context, keep_going: bool) -> int | None:
+    """Hold the commands; what they share is kept as its options are read.  Without one, run the shell."""
+    if context.invoked_subcommand is not None:
+        return None
+    if context.obj.kept is not None:
+        raise click.UsageError("Missing command.", context)
+    # What only the shell needs is not paid for by a single command.
+    from secretd.cli.shell import run_shell  # noqa: PLC0415
+
+    return run_shell(secretctl, context.obj, keep_going=keep_going)
+
+
+def _complete_command(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    return secretctl.shell_complete(context.find_root(), begun)
 
 
 @secretctl.command("help", help="Show how secretctl is used, or one of its commands.")
-@click.argument("command", metavar="[COMMAND]", required=False)
+@click.argument("command", metavar="[COMMAND]", required=False, shell_complete=_complete_command)
 @click.pass_context
 def show_help(context: click.Context, command: str | None) -> None:
     """Show what --help shows, where users of virsh look for it."""
@@ -72,39 +86,25 @@ def show_help(context: click.Context, command: str | None) -> None:
     write_text(f"{about.get_help()}\n")
 
 
-for _command in COMMANDS:
+def _leave() -> None:
+    """Say so to the shell; outside one there is nothing to leave, as in virsh."""
+    raise LeaveShell
+
+
+for _command in (
+    *COMMANDS,
+    completion,
+    *(click.Command(name, callback=_leave, help="Leave the shell.") for name in ("quit", "exit")),
+):
     secretctl.add_command(_command)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and give its exit status; what went wrong is said on standard error."""
+    """Run one command, or the shell, and give the exit status."""
     try:
-        secretctl.main(list(arguments), prog_name="secretctl", standalone_mode=False, obj=Invocation())
-    except click.Abort:
-        return _INTERRUPTED
-    except ReaderGoneError:
-        return _READER_GONE
-    except click.ClickException as error:
-        _complain(error.format_message(), _usage_advice(error))
-        return error.exit_code
-    except SecretdError as error:
-        _complain(error.message, advice_for(error))
-        return error.exit_status
-    except OSError as error:
-        _complain(os.strerror(error.errno or 0), None)
-        return ExitStatus.FAILED
-    return ExitStatus.OK
-
-
-def _usage_advice(error: click.ClickException) -> str | None:
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{context.command_path} --help says more." if context else None
-
-
-def _complain(message: str, advice: str | None) -> None:
-    click.echo(f"error: {printable(message)}", err=True)
-    if advice:
-        click.echo(advice, err=True)
+        return run_command(secretctl, arguments, Invocation())
+    except LeaveShell:
+        return ExitStatus.OK
 
 
 def main() -> None:

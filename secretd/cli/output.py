@@ -18,6 +18,7 @@ from uuid import UUID
 
 import click
 
+from secretd.cli.colours import heading
 from secretd.client import write_secret
 from secretd.model import SecretDocument, SecretValue, Usage
 from secretd.operations import Entry, Field, KeyringVersions, Problem, Reply, fields_of
@@ -74,17 +75,18 @@ def as_xml(document: SecretDocument) -> str:
     return _CONTROLS.sub(lambda control: f"&#{ord(control[0])};", write_secret(document))
 
 
-def entries_table(entries: Iterable[Entry], *, long: bool = False) -> str:
-    """Draw a list as virsh does, or a longer one that has the flags of each secret too."""
+def entries_table(entries: Iterable[Entry], *, long: bool = False, headed: bool = True) -> str:
+    """Draw a list as virsh does, or a longer one that has the flags of each secret too; with its head or without."""
     flags = _FLAGS if long else {}
+    columns = ["UUID", *flags, "Usage"]
     return _draw(
-        ["UUID", *flags, "Usage"],
+        columns if headed else [""] * len(columns),
         [
             (
                 str(entry.secret),
                 *(_yes_no(getattr(entry, name)) for name in flags.values()),
                 # The last, for it may be as long as it likes.
-                printable(_describe_usage(entry.usage)),
+                describe_usage(entry.usage),
             )
             for entry in entries
         ],
@@ -104,7 +106,7 @@ def fields_table(reply: Reply) -> str:
     """Draw the fields of a reply, a line each; what is not known, and tables of their own, are left out."""
     given = ((field, getattr(reply, field.name)) for field in fields_of(type(reply)) if field.type not in _TABLES)
     return _draw(
-        [],
+        ["", ""],
         [
             (field.name.replace("_", "-"), printable(_describe(field, value)))
             for field, value in given
@@ -151,9 +153,10 @@ _JSON: dict[type, Callable[..., object]] = {
 }
 
 
-def _describe_usage(usage: Usage | None) -> str:
+def describe_usage(usage: Usage | None) -> str:
+    """Say what a secret is for, on one line."""
     # virsh's word for a secret of usage type none.
-    return f"{usage.type.value} {usage.id}" if usage else "Unused"
+    return printable(f"{usage.type.value} {usage.id}") if usage else "Unused"
 
 
 def _describe(field: Field, value: object) -> str:
@@ -173,4 +176,8 @@ def _draw(headings: list[str], rows: list[tuple[str, ...]]) -> str:
     # rich takes longer to import than all the rest of secretctl, and few commands draw a table.
     from secretd.cli.tables import draw  # noqa: PLC0415
 
-    return draw(headings, rows)
+    drawn = draw(headings, rows)
+    if not any(headings):
+        return drawn
+    first, rest = drawn.split("\n", maxsplit=1)
+    return f"{heading(first, sys.stdout)}\n{rest}"

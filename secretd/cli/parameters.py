@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import click
@@ -17,6 +17,9 @@ import click
 from secretd.errors import InvalidDocumentError
 from secretd.model import Digest, UsageType
 from secretd.operations import Reply, Request, fields_of
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
@@ -35,6 +38,30 @@ class UuidType(click.ParamType[UUID]):
         if not _UUID.fullmatch(str(value)):
             self.fail("this is not a UUID.", param, ctx)
         return UUID(str(value))
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002  # as click calls it
+        incomplete: str,
+    ) -> list[CompletionItem[str]]:
+        """Ask the daemon which ids begin so."""
+        from secretd.cli.candidates import ids  # noqa: PLC0415  # only who completes pays for it
+
+        return ids(ctx.obj, incomplete)
+
+
+class FileType(click.Path):
+    """The name of a file, or ``-`` for standard input."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, allow_dash=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take what a file can be named by; in a shell standard input is where the commands come from."""
+        if str(value) == "-" and ctx and ctx.obj.kept:
+            self.fail("standard input is the shell's own; name a file.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class SocketType(click.ParamType[Path]):
@@ -80,11 +107,13 @@ def named_argument(name: str, **settings: Any) -> Callable[[_Decorated], _Decora
 
     Args:
         name: the argument's, and that of the option less its dashes.
-        settings: as click.Argument takes them.
+        settings: as click.Argument takes them, with its type.
     """
 
     def decorate(function: _Decorated) -> _Decorated:
-        option = click.option(f"--{name}", _by_name(name), hidden=True, expose_value=False)
+        # Without the type, which would name the option and not the argument in what it says of a wrong word.
+        complete = settings["type"].shell_complete
+        option = click.option(f"--{name}", _by_name(name), hidden=True, expose_value=False, shell_complete=complete)
         return option(click.argument(name, cls=NamedArgument, **settings)(function))
 
     return decorate
@@ -132,7 +161,7 @@ def on_the_command_line(parameter: str) -> Iterator[None]:
 ID: dict[str, Any] = {"metavar": "ID", "type": UuidType()}
 """The settings of what names a secret."""
 
-FILE: dict[str, Any] = {"metavar": "FILE", "type": click.Path(dir_okay=False, allow_dash=True, path_type=Path)}
+FILE: dict[str, Any] = {"metavar": "FILE", "type": FileType()}
 """The settings of what names a file, or standard input."""
 
 secret_argument = named_argument("secret", **ID)

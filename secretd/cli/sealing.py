@@ -18,11 +18,11 @@ def seal_status(invocation: Invocation) -> None:
 def seal_rotate(invocation: Invocation) -> None:
     """Give the keyrings a new version."""
     reply = invocation.call(SealRotate())
-    invocation.show(reply, lambda: f"Version {reply.version} seals from now on; records are sealed anew\n")
+    invocation.confirm(reply, f"Version {reply.version} seals from now on; records are sealed anew")
 
 
 @command("seal-retire", "seal-retire")
 def seal_retire(invocation: Invocation) -> None:
     """Drop old versions."""
     reply = invocation.call(SealRetire())
-    invocation.show(reply, lambda: f"Version {reply.version} is the only one now\n")
+    invocation.confirm(reply, f"Version {reply.version} is the only one now")

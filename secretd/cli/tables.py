@@ -21,11 +21,11 @@ def draw(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Draw rows.
 
     Args:
-        headings: of the columns; none for a table of two columns without a head.
+        headings: of the columns; all empty for a table without a head.
         rows: their cells, each printable on one line.
     """
-    table = Table(box=_UNDERLINED, show_edge=False, show_header=bool(headings))
-    for heading in headings or ("", ""):
+    table = Table(box=_UNDERLINED, show_edge=False, show_header=any(headings))
+    for heading in headings:
         table.add_column(heading, no_wrap=True)
     for row in rows:
         # As Text, for a plain string would be read as markup.

@@ -73,7 +73,7 @@ def secret_set_value(
     reply = invocation.call(
         SetValue(secret=secret, value=value, ephemeral=ephemeral, create=create or ephemeral, digest=digest)
     )
-    invocation.show(reply, lambda: "Secret value set\n", {"bytes": len(value)})
+    invocation.confirm(reply, "Secret value set", {"bytes": len(value)})
 
 
 def _value_given(file: Path | None, plain: bool, interactive: bool) -> SecretValue:
@@ -120,4 +120,4 @@ def secret_generate_value(
         raise click.UsageError("--alphabet and --preset cannot go together.")
     chosen = PRESETS[preset] if preset else alphabet
     reply = invocation.call(GenerateValue(secret=secret, length=length, alphabet=chosen, digest=digest))
-    invocation.show(reply, lambda: "Secret value set\n")
+    invocation.confirm(reply, "Secret value set")

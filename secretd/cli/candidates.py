@@ -1,0 +1,90 @@
+"""What a word that names a secret may become: ids and usages, asked from the daemon while somebody waits.
+
+Nobody waits longer than two seconds, and nothing that goes wrong is said in the middle of a line.  Either all that
+fit are given or nothing: of some that fit, a shell would complete what they happen to have in common.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from uuid import UUID
+
+from click.shell_completion import CompletionItem
+
+from secretd.cli import output
+from secretd.cli.invocation import Invocation
+from secretd.errors import SecretdError
+from secretd.model import UsageType
+from secretd.operations import Entry, List
+
+_CONNECT_AND_ASK_S = 1.0
+"""How long to wait for a connection, and how long for the answers."""
+
+_MOST = 1_000
+"""More than anybody reads."""
+
+_SHAPE = "00000000-0000-0000-0000-000000000000"
+_BEGUN = re.compile("[0-9a-f-]*")
+
+
+def ids(invocation: Invocation, begun: str) -> list[CompletionItem[str]]:
+    """Give the ids that begin so, each with what it is for.
+
+    Args:
+        invocation: says which daemon is asked.
+        begun: the word so far, in either case, with the dashes of a UUID.
+    """
+    start = _first_from(begun.lower())
+    if start is None:
+        return []
+    entries = _all(invocation, List(marker=start), lambda entry: str(entry.secret).startswith(begun.lower()))
+    return [CompletionItem(str(entry.secret), help=output.describe_usage(entry.usage)) for entry in entries]
+
+
+def usages(invocation: Invocation, usage_type: UsageType, begun: str) -> list[CompletionItem[str]]:
+    """Give the usages of a type that begin so, but for those that no line can hold.
+
+    Args:
+        invocation: says which daemon is asked.
+        usage_type: any but NONE.
+        begun: the word so far.
+    """
+    entries = _all(invocation, List(usage_type=usage_type), lambda _: True)
+    names = [entry.usage.id for entry in entries if entry.usage]
+    return [CompletionItem(name) for name in names if name.startswith(begun) and name.isprintable()]
+
+
+def _first_from(begun: str) -> UUID | None:
+    """Find the least id that begins so; ids are listed in their order, so the list can start there."""
+    padded = begun + _SHAPE[len(begun) :]
+    fits = _BEGUN.fullmatch(begun) and len(padded) == len(_SHAPE)
+    dashes_fit = fits and all((char == "-") == (shape == "-") for char, shape in zip(padded, _SHAPE, strict=True))
+    return UUID(padded) if dashes_fit else None
+
+
+def _all(invocation: Invocation, page: List, while_so: Callable[[Entry], bool]) -> list[Entry]:
+    """List from the page on for as long as entries are so; nothing if that takes too long or gives too much."""
+    found: list[Entry] = []
+    try:
+        for entry in _until_late(invocation, page):
+            if not while_so(entry):
+                return found
+            found.append(entry)
+    except (SecretdError, OSError):
+        return []
+    return found if len(found) <= _MOST else []
+
+
+def _until_late(invocation: Invocation, page: List) -> Iterator[Entry]:
+    with invocation.connect(_CONNECT_AND_ASK_S) as client:
+        deadline = time.monotonic() + _CONNECT_AND_ASK_S
+        reply = client.call(page)
+        yield from reply.entries
+        while reply.truncated:
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            reply = client.call(replace(page, marker=reply.next_marker))
+            yield from reply.entries
