@@ -12,7 +12,7 @@ fail() {
 wheel_stamp() {
     {
         printf 'extras %s\n' "$1"
-        find setup.cfg pyproject.toml README.md LICENSE secretd schemas -type f -not -path '*/__pycache__/*' -print0 |
+        find setup.cfg pyproject.toml README.md LICENSE secretd schemas docs/man -type f -not -path '*/__pycache__/*' -print0 |
             LC_ALL=C sort -z | xargs -0 sha256sum
     } | sha256sum
 }

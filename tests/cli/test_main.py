@@ -182,7 +182,6 @@ def test_which_daemon_is_asked(
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param([], id="nothing"),
         pytest.param(["--session", "--system", "status"], id="two-modes"),
         pytest.param(["-c", "x", "--session", "status"], id="socket-and-mode"),
         pytest.param(["-c", "x", "-r", "status"], id="socket-and-read-only"),
@@ -251,7 +250,7 @@ def test_who_reads_no_more_is_told_no_more() -> None:
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize("module", ["asyncio", "rich"])
+@pytest.mark.parametrize("module", ["asyncio", "click.shell_completion", "readline", "rich"])
 def test_what_few_need_is_not_imported_by_all(module: str) -> None:
     source = f"import sys, secretd.cli.main; sys.exit({module!r} in sys.modules)"
 

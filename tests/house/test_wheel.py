@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from helpers.tree import ROOT, unmeasured_environment
+from secretd import __version__
 
-PARTS = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "secretd", "schemas")
+PARTS = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "secretd", "schemas", "docs/man")
+
+DATA = f"secretd-{__version__}.data/data"
+"""What pip puts below the directory that it installs into."""
 
 LOAD_ALL_SCHEMAS = """
 import importlib.resources, lxml.etree, sys
@@ -47,7 +51,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def files_of_the_tree() -> set[str]:
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "secretd").rglob("*.py")}
     schemas = {f"secretd/schemas/{path.name}" for path in (ROOT / "schemas").iterdir() if path.is_file()}
-    return code | schemas | {"secretd/py.typed"}
+    manual = {f"{DATA}/share/man/man{path.suffix[1:]}/{path.name}" for path in (ROOT / "docs" / "man").iterdir()}
+    return code | schemas | manual | {"secretd/py.typed"}
 
 
 def test_the_wheel_holds_all_of_secretd_and_nothing_else(wheel: Path) -> None:
