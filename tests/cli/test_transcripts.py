@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.daemon import RunningDaemon
+from helpers.programs import with_secretctl
 from helpers.transcripts import console_transcript, play, read_transcript
 from helpers.tree import ROOT
 
@@ -29,14 +29,9 @@ def daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
 @pytest.fixture
 def shell(daemon: RunningDaemon, tmp_path: Path) -> Shell:
     """Run commands by bash in a directory of their own, with secretctl on the PATH and its session the daemon's."""
-    programs, here = tmp_path / "programs", tmp_path / "here"
-    programs.mkdir()
+    here = tmp_path / "here"
     here.mkdir()
-    secretctl = programs / "secretctl"
-    secretctl.write_text(f'#!/bin/sh\nexec {sys.executable} -P -c "from secretd.cli.main import main; main()" "$@"\n')
-    secretctl.chmod(0o755)
-    path = f"{programs}:{os.environ['PATH']}"
-    environment = {**os.environ, **daemon.environment, "PATH": path, "LC_ALL": "C.UTF-8"}
+    environment = with_secretctl(tmp_path / "programs", {**os.environ, **daemon.environment})
 
     def run(command: str) -> tuple[str, int]:
         done = subprocess.run(

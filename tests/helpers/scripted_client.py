@@ -34,6 +34,9 @@ class ScriptedClient:
             raise answer
         return answer
 
+    def close(self) -> None:
+        """Close, as often as it is asked for."""
+
     def __enter__(self) -> Self:
         return self
 

@@ -1,0 +1,256 @@
+"""Completion: what the shells themselves offer, and what they are answered."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from helpers.daemon import DEADLINE_S, RunningDaemon
+from helpers.programs import with_secretctl
+from helpers.scripted_client import ScriptedClient
+from helpers.terminal import TAB, Terminal, need
+from secretd.cli import candidates, invocation
+from secretd.cli.completion import SHELLS
+from secretd.cli.main import run, secretctl
+from secretd.errors import ExitStatus, SealError, UnreachableError
+from secretd.model import Digest, Usage, UsageType
+from secretd.operations import Entry, List, Listed
+
+ID = "6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40"
+OTHER = "6c2d0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40"
+THIRD = "b7d2e8c4-91a6-4e5d-8f02-3c4d5e6f7a81"
+PROMPT = "ready> "
+
+START = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], f"PS1='{PROMPT}'; source <(secretctl completion bash)\n"),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        f"PS1='{PROMPT}'; autoload -U compinit; compinit -u -D; source <(secretctl completion zsh)\n",
+    ),
+}
+"""How each shell is started, and what is typed first."""
+
+Answered = Callable[[str, str], list[str]]
+
+
+def entry(secret: str, usage: Usage | None = None) -> Entry:
+    digest = Digest("0" * 32)
+    return Entry(secret=UUID(secret), digest=digest, ephemeral=False, private=False, has_value=False, usage=usage)
+
+
+# The shells themselves.
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    with RunningDaemon(tmp_path / "daemon") as daemon:
+        environment = with_secretctl(tmp_path / "programs", {**daemon.environment, "TERM": "xterm"})
+        for secret, usage in ((ID, "iqn.2026-11.org.example:one"), (THIRD, "two words")):
+            document = f"<secret><uuid>{secret}</uuid><usage type='iscsi'><target>{usage}</target></usage></secret>"
+            subprocess.run(
+                ["secretctl", "--session", "secret-define", "-"],
+                input=document.encode(),
+                env=environment,
+                check=True,
+                stdout=subprocess.DEVNULL,
+                timeout=DEADLINE_S,
+            )
+        yield environment
+
+
+@pytest.fixture(params=START)
+def shell(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path) -> Iterator[Terminal]:
+    (program, *options), first = START[request.param]
+    (tmp_path / "document of mine.xml").write_text("<secret/>")
+    with Terminal([need(program), *options], environment, tmp_path) as terminal:
+        terminal.type(first)
+        # The prompt itself, not the line that sets it.
+        terminal.expect(f"(?<!'){PROMPT}")
+        yield terminal
+
+
+@pytest.mark.parametrize(
+    ("typed", "done"),
+    [
+        pytest.param(f"secretctl --sess{TAB} sta{TAB}\n", r"state +open", id="an-option-and-a-command"),
+        pytest.param(f"secretctl --session secret-dumpxml 6{TAB}\n", rf"<uuid>{ID}</uuid>", id="an-id"),
+        pytest.param(f"secretctl --session secret-lookup isc{TAB} iqn{TAB}\n", rf"\n{ID}", id="a-choice-and-a-usage"),
+        pytest.param(
+            f"secretctl --session secret-lookup iscsi iqn.2026-11.org.example:o{TAB}\n", rf"\n{ID}", id="after-a-colon"
+        ),
+        pytest.param(f"secretctl --session secret-lookup iscsi tw{TAB}\n", rf"\n{THIRD}", id="two-words"),
+        pytest.param(f"secretctl --session secret-define doc{TAB}\n", r"\nSecret [0-9a-f-]{36} created", id="a-file"),
+        pytest.param(f"secretctl help secret-dum{TAB}\n", "Usage: secretctl secret-dumpxml", id="help-for-a-command"),
+    ],
+)
+def test_bash_and_zsh_complete(typed: str, done: str, shell: Terminal) -> None:
+    shell.type(typed)
+
+    shell.expect(done)
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        pytest.param("secretctl --sess", "--session", id="an-option"),
+        pytest.param("secretctl stat", "status", id="a-command"),
+        pytest.param("secretctl --session secret-dumpxml 6", ID, id="an-id"),
+        pytest.param("secretctl --session secret-lookup isc", "iscsi", id="a-choice"),
+        pytest.param("secretctl --session secret-lookup iscsi iqn", "iqn.2026-11.org.example:one", id="a-usage"),
+        pytest.param("secretctl --session secret-lookup iscsi tw", "two words", id="two-words"),
+        pytest.param("secretctl --session secret-define doc", "document of mine.xml", id="a-file"),
+    ],
+)
+def test_fish_completes(line: str, offered: str, environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "document of mine.xml").write_text("<secret/>")
+    done = subprocess.run(
+        [need("fish"), "--no-config", "-c", f"secretctl completion fish | source; complete --do-complete '{line}'"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [offered]
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_the_code_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", name]) == ExitStatus.OK
+    assert capsys.readouterr() == (SHELLS[name], "")
+
+
+def test_another_shell_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", "tcsh"]) == ExitStatus.USAGE
+    assert "'bash', 'zsh', 'fish'" in capsys.readouterr().err
+
+
+# What they are answered.
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Answered:
+    def ask(line: str, shell: str = "zsh") -> list[str]:
+        monkeypatch.setattr("sys.stdin", io.StringIO(line))
+        assert run(["completion", "--answer", shell]) == ExitStatus.OK
+        shown = capsys.readouterr()
+        assert shown.err == ""
+        return shown.out.splitlines()
+
+    return ask
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedClient]:
+    def put(*answers: Listed | Exception) -> ScriptedClient:
+        client = ScriptedClient({List: answers})
+        monkeypatch.setattr(invocation, "Client", client)
+        return client
+
+    return put
+
+
+def test_every_command_is_offered(answered: Answered) -> None:
+    assert [line.split("\t")[1] for line in answered("secretctl ", "bash")] == sorted(secretctl.commands)
+
+
+@pytest.mark.parametrize("command", secretctl.commands.values(), ids=lambda command: command.name)
+def test_every_option_is_offered(command: object, answered: Answered) -> None:
+    name = getattr(command, "name", "")
+    offered = {line.split("\t")[1] for line in answered(f"secretctl {name} --", "fish")}
+
+    shown = {
+        opt for param in getattr(command, "params", ()) if not getattr(param, "hidden", True) for opt in param.opts
+    }
+    assert shown | {"--help"} == offered
+
+
+def test_an_id_is_asked_for_from_where_it_begins(answered: Answered, daemon: Callable[..., ScriptedClient]) -> None:
+    one, other, third = entry(ID, Usage(UsageType.CEPH, "a\tb\x9b")), entry(OTHER), entry(THIRD)
+    client = daemon(Listed((one, other, third), truncated=True, next_marker=UUID(THIRD)))
+
+    assert answered("secretctl -c x secret-dumpxml 6C") == [f"plain\t{ID}\tceph a\\tb\\x9b", f"plain\t{OTHER}\tUnused"]
+    assert client.paths == [Path("x")]
+    assert client.requests == [List(marker=UUID("6c000000-0000-0000-0000-000000000000"))]
+
+
+@pytest.mark.parametrize("begun", ["x", "6c1f0a9e54", "6c1f0a9-", ID + "0", "é"])
+def test_what_begins_no_id_is_not_asked_for(
+    begun: str, answered: Answered, daemon: Callable[..., ScriptedClient]
+) -> None:
+    client = daemon()
+
+    assert answered(f"secretctl -c x secret-dumpxml {begun}") == []
+    assert client.paths == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(SealError("sealed"), id="sealed"),
+        pytest.param(UnreachableError("gone"), id="gone"),
+        pytest.param(TimeoutError(), id="slow"),
+        pytest.param(Listed((entry(ID),) * 1_001, truncated=False), id="too-many"),
+    ],
+)
+def test_where_not_all_are_known_none_is_offered(
+    answer: Listed | Exception, answered: Answered, daemon: Callable[..., ScriptedClient]
+) -> None:
+    daemon(answer)
+
+    assert answered("secretctl -c x secret-dumpxml ") == []
+
+
+def test_nobody_waits_for_page_after_page(
+    answered: Answered, daemon: Callable[..., ScriptedClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = daemon(Listed((entry(ID),), truncated=True, next_marker=UUID(THIRD)))
+    moments = iter([0.0, 5.0])
+    monkeypatch.setattr(candidates.time, "monotonic", lambda: next(moments))
+
+    assert answered("secretctl -c x secret-dumpxml ") == []
+    assert len(client.requests) == 1
+
+
+def test_usages_are_those_of_the_type(answered: Answered, daemon: Callable[..., ScriptedClient]) -> None:
+    entries = (entry(ID, Usage(UsageType.TLS, "one")), entry(OTHER, Usage(UsageType.TLS, "one\nline too many")))
+    client = daemon(
+        Listed(entries, truncated=True, next_marker=UUID(THIRD)),
+        Listed((entry(THIRD, Usage(UsageType.TLS, "two")),), truncated=False),
+    )
+
+    assert answered("secretctl -c x secret-lookup tls o") == ["plain\tone\t"]
+    assert client.requests == [List(usage_type=UsageType.TLS), List(usage_type=UsageType.TLS, marker=UUID(THIRD))]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("secretctl -c x --session secret-dumpxml ", id="two-daemons"),
+        pytest.param("secretctl secret-lookup nonsense ", id="no-such-usage-type"),
+        pytest.param("secretctl xyzzy ", id="no-such-command"),
+        pytest.param("secretctl 'secret-du", id="a-quote-that-does-not-end"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_a_line_that_is_wrong_is_not_complained_about(
+    line: str, answered: Answered, daemon: Callable[..., ScriptedClient]
+) -> None:
+    daemon(Listed((), truncated=False))
+
+    assert all(answer.startswith("plain\t") for answer in answered(line))
+
+
+def test_bash_is_given_what_it_does_not_have_yet(answered: Answered, daemon: Callable[..., ScriptedClient]) -> None:
+    usage = Usage(UsageType.ISCSI, "iqn:one two")
+    daemon(Listed((entry(ID, usage),), truncated=False), Listed((entry(ID, usage),), truncated=False))
+
+    assert answered("secretctl -c x secret-lookup iscsi iqn:o", "bash") == ["plain\t'one two'\t"]
+    assert answered("secretctl -c x secret-lookup iscsi iq", "bash") == ["plain\t'iqn:one two'\t"]
