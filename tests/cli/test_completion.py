@@ -14,7 +14,7 @@ from helpers.daemon import DEADLINE_S, RunningDaemon
 from helpers.programs import with_secretctl
 from helpers.scripted_client import ScriptedClient
 from helpers.terminal import TAB, Terminal, need
-from secretd.cli import candidates, invocation
+from secretd.cli import invocation
 from secretd.cli.completion import SHELLS
 from secretd.cli.main import run, secretctl
 from secretd.errors import ExitStatus, SealError, UnreachableError
@@ -35,7 +35,7 @@ START = {
 }
 """How each shell is started, and what is typed first."""
 
-Answered = Callable[[str, str], list[str]]
+Answered = Callable[..., list[str]]
 
 
 def entry(secret: str, usage: Usage | None = None) -> Entry:
@@ -68,7 +68,7 @@ def shell(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path:
     (program, *options), first = START[request.param]
     (tmp_path / "document of mine.xml").write_text("<secret/>")
     with Terminal([need(program), *options], environment, tmp_path) as terminal:
-        terminal.type(first)
+        terminal.press(first)
         # The prompt itself, not the line that sets it.
         terminal.expect(f"(?<!'){PROMPT}")
         yield terminal
@@ -89,7 +89,7 @@ def shell(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path:
     ],
 )
 def test_bash_and_zsh_complete(typed: str, done: str, shell: Terminal) -> None:
-    shell.type(typed)
+    shell.press(typed)
 
     shell.expect(done)
 
@@ -213,7 +213,7 @@ def test_nobody_waits_for_page_after_page(
 ) -> None:
     client = daemon(Listed((entry(ID),), truncated=True, next_marker=UUID(THIRD)))
     moments = iter([0.0, 5.0])
-    monkeypatch.setattr(candidates.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr("secretd.cli.candidates.time.monotonic", lambda: next(moments))
 
     assert answered("secretctl -c x secret-dumpxml ") == []
     assert len(client.requests) == 1

@@ -26,9 +26,9 @@ def test_a_bar_shows_how_far_it_is_and_goes_away(tmp_path: Path) -> None:
     environment = {**os.environ, "TERM": "xterm"}
     with Terminal([sys.executable, "-P", "-c", PROGRAM], environment, tmp_path) as terminal:
         terminal.expect("Counting.* 30/40 ")
-        terminal.type("\n")
+        terminal.press("\n")
         terminal.expect("Counting.* 40/40 ")
-        terminal.type("\n")
+        terminal.press("\n")
         terminal.expect("over")
 
         assert terminal.finish() == 0
@@ -38,9 +38,9 @@ def test_a_terminal_that_is_dumb_is_shown_none(tmp_path: Path) -> None:
     environment = {**os.environ, "TERM": "dumb"}
     with Terminal([sys.executable, "-P", "-c", PROGRAM], environment, tmp_path) as terminal:
         terminal.expect("half way")
-        terminal.type("\n")
+        terminal.press("\n")
         terminal.expect("done")
-        terminal.type("\n")
+        terminal.press("\n")
 
         assert terminal.finish() == 0
         assert "Counting" not in terminal.shown

@@ -59,8 +59,8 @@ class Terminal:
         self.shown = ""
         self._seen = 0
 
-    def type(self, keys: str) -> None:
-        """Type keys; Enter is a line's end."""
+    def press(self, keys: str) -> None:
+        """Press keys one after the other; Enter is a line's end."""
         os.write(self._ours, keys.encode())
 
     def expect(self, pattern: str) -> str:
