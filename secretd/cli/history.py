@@ -10,6 +10,7 @@ The file is $XDG_STATE_HOME/secretd/secretctl-history, a line each, mode 0600.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -79,6 +80,9 @@ class History:
 
     def __init__(self) -> None:
         directory = Path(BaseDirectory.xdg_state_home) / "secretd"
+        # The specification: a relative path is invalid.
+        if not directory.is_absolute():
+            raise FileNotFoundError(errno.ENOENT, "XDG_STATE_HOME is not absolute")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = directory / "secretctl-history"
         self._forget_the_oldest()

@@ -14,6 +14,7 @@ import click
 from secretd.cli import output
 from secretd.cli.keeping import KeptConnection
 from secretd.cli.parameters import SocketType
+from secretd.cli.progress import no_progress, progress
 from secretd.client import Client
 from secretd.client.address import default_mode, socket_path
 from secretd.model import Mode
@@ -116,9 +117,6 @@ class Invocation:
         Yields:
             What is told how much more is done now.
         """
-        # Kept out of the start of what is over at once.
-        from secretd.cli.progress import no_progress, progress  # noqa: PLC0415
-
         with no_progress() if self.quiet else progress(what, total) as advance:
             yield advance
 

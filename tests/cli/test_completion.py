@@ -127,6 +127,13 @@ def test_the_code_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr() == (SHELLS[name], "")
 
 
+def test_the_code_for_bash_has_no_known_fault() -> None:
+    command = [need("shellcheck"), "--shell=bash", "-"]
+    done = subprocess.run(command, input=SHELLS["bash"], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_another_shell_has_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["completion", "tcsh"]) == ExitStatus.USAGE
     assert "'bash', 'zsh', 'fish'" in capsys.readouterr().err

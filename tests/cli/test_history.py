@@ -89,6 +89,14 @@ def test_others_may_not_read_it_even_if_they_could(state: Path) -> None:
     assert state.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_relative_directory_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(BaseDirectory, "xdg_state_home", "state")
+
+    with pytest.raises(FileNotFoundError):
+        History()
+    assert not (tmp_path / "state").exists()
+
+
 def test_it_does_not_follow_a_link(state: Path, tmp_path: Path) -> None:
     state.parent.mkdir(parents=True)
     state.symlink_to(tmp_path / "elsewhere")
