@@ -16,9 +16,9 @@ from secretd.cli.output import write_text
 
 _BASH = """\
 _secretctl() {
-    local type word about
+    local type word
     COMPREPLY=()
-    while IFS=$'\\t' read -r type word about; do
+    while IFS=$'\\t' read -r type word _; do
         case $type in
         file) compopt -o default ;;
         plain) COMPREPLY+=("$word") ;;

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, split_arg_string
 
 from secretd.cli import colours
 from secretd.cli.history import History
@@ -58,12 +58,19 @@ class LineEditor:
         if not line or line == newest:
             return
         readline.add_history(line)
-        if self._history:
-            self._history.add(line)
+        try:
+            if self._history:
+                self._history.add(line)
+        except OSError:
+            # Nobody wants to be told so after every line.
+            self._history = None
 
-    def _candidate(self, _: str, number: int) -> str | None:
+    def _candidate(self, word: str, number: int) -> str | None:
         """Give what readline asks for one by one, as rl_completion_matches of it says."""
-        candidates = self._candidates(readline.get_line_buffer()[: readline.get_endidx()])
+        line = readline.get_line_buffer()[: readline.get_endidx()]
+        # To readline a word begins at a blank, even at one that is quoted: what it replaces is then only a part.
+        whole = not word or split_arg_string(line)[-1] in split_arg_string(word)
+        candidates = self._candidates(line) if whole else []
         return candidates[number] if number < len(candidates) else None
 
     def _candidates(self, line: str) -> list[str]:
@@ -78,7 +85,7 @@ def _spelt(items: list[CompletionItem[str]]) -> list[str]:
     words = [word for item in items for word in (_files(item.value) if item.type in ("file", "dir") else [item.value])]
     spelt = [shlex.quote(word) for word in words]
     # Of one that stands alone nothing is left to type, unless it is a directory.
-    return [f"{word} " for word in spelt if not words[0].endswith("/")] or spelt if len(spelt) == 1 else spelt
+    return [f"{spelt[0]} "] if len(spelt) == 1 and not words[0].endswith("/") else spelt
 
 
 def _files(begun: str) -> list[str]:

@@ -168,6 +168,26 @@ def test_a_file_is_completed(terminal: Terminal, tmp_path: Path) -> None:
     terminal.expect(r"Secret [0-9a-f-]{36} created")
 
 
+def test_what_is_quoted_is_completed_as_a_whole_or_not_at_all(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "one secret.xml").write_text("<secret/>")
+
+    terminal.press(f"secret-define 'on{TAB}\n")
+    terminal.expect(r"Secret [0-9a-f-]{36} created")
+    terminal.expect(PROMPT)
+    terminal.press(f"secret-define 'one s{TAB}ecret.xml'\n")
+    terminal.expect(r"Secret [0-9a-f-]{36} created")
+
+
+def test_a_history_that_cannot_be_written_any_more_ends_nothing(terminal: Terminal, tmp_path: Path) -> None:
+    history(tmp_path).unlink()
+    history(tmp_path).mkdir()
+
+    for _ in range(2):
+        terminal.press("status\n")
+        terminal.expect(r"state +open")
+        terminal.expect(PROMPT)
+
+
 def test_nothing_secret_is_in_the_history(terminal: Terminal, tmp_path: Path) -> None:
     (tmp_path / "file.xml").write_text(f"<secret><uuid>{ID}</uuid></secret>")
     for line in (
