@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
@@ -27,8 +27,8 @@ _DATE = "2026-11-22"
 _NOT_IN_THE_MANUAL = ("", "Commands", "The manual", "Differences from virsh")
 """The sections of docs/secretctl.md that come from the table of commands instead, or are for readers of the web."""
 
-_OF_ALL = ("help", "json")
-"""What every command has, and is said of all together."""
+_OF_ALL = "json"
+"""What nearly every command has, and is said of all together, as --help is."""
 
 
 def secretctl_page() -> str:
@@ -41,7 +41,7 @@ def secretctl_page() -> str:
         {
             "Synopsis": f"{_bold('secretctl')} [{_bold('OPTIONS')}] [{_bold('COMMAND')} [{_bold('ARGUMENTS')}]]\n",
             "Description": roff(_first_paragraph(sections[""])),
-            "Options": _options(secretctl, ()),
+            "Options": _options(secretctl, secretctl.get_params(_context(secretctl))),
             "Commands": roff(sections["Commands"].split("\n### ")[0]) + "".join(map(_command, _commands())),
             **{name: roff(text) for name, text in sections.items() if name not in _NOT_IN_THE_MANUAL},
             "See also": _see_also("secretd.toml(5)", "secretd(8)", "virsh(1)"),
@@ -122,15 +122,19 @@ def _commands() -> list[tuple[str, click.Command]]:
 
 def _command(named: tuple[str, click.Command]) -> str:
     name, command = named
-    usage = " ".join(command.collect_usage_pieces(click.Context(command)))
-    return f".SS {_bold(name)} {inline(usage)}\n{_opened(roff(command.help or ''))}{_options(command, _OF_ALL)}"
+    usage = " ".join(command.collect_usage_pieces(_context(command)))
+    own = [param for param in command.params if param.name != _OF_ALL]
+    return f".SS {_bold(name)} {inline(usage)}\n{_opened(roff(command.help or ''))}{_options(command, own)}"
 
 
-def _options(command: click.Command, but: Collection[str]) -> str:
-    context = click.Context(command, **secretctl.context_settings)
-    options = [param for param in command.get_params(context) if isinstance(param, click.Option)]
-    records = [option.get_help_record(context) for option in options if option.name not in but]
+def _options(command: click.Command, params: Iterable[click.Parameter]) -> str:
+    options = [param for param in params if isinstance(param, click.Option)]
+    records = [option.get_help_record(_context(command)) for option in options]
     return "".join(tagged(f"`{spelling}`", text) for spelling, text in filter(None, records))
+
+
+def _context(command: click.Command) -> click.Context:
+    return click.Context(command, **secretctl.context_settings)
 
 
 def _called(action: argparse.Action) -> str:
