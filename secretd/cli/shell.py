@@ -12,18 +12,21 @@ import shlex
 import sys
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from secretd import __version__
 from secretd.cli.border import INTERRUPTED, READER_GONE, LeaveShell, complain, run_command
 from secretd.cli.completing import complete_words
-from secretd.cli.editing import LineEditor
 from secretd.cli.history import History, harmless_part
 from secretd.cli.invocation import Invocation
 from secretd.cli.keeping import KeptConnection
 from secretd.cli.output import write_text
 from secretd.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from secretd.cli.editing import LineEditor
 
 _GREETING = f"secretctl {__version__}: help lists the commands, Tab completes a word, quit leaves.\n"
 
@@ -47,9 +50,9 @@ def run_shell(group: click.Group, invocation: Invocation, *, keep_going: bool) -
 
 
 def _converse(group: click.Group, invocation: Invocation) -> int:
+    editor = _editor(group, invocation)
     if not invocation.quiet:
         write_text(_GREETING)
-    editor = LineEditor(partial(complete_words, group, invocation), _history())
     while True:
         try:
             line = editor.read()
@@ -103,6 +106,14 @@ def _words(line: str) -> list[str]:
         return shlex.split(line)
     except ValueError:
         raise click.UsageError("a quotation, or a backslash, has nothing to end it.") from None
+
+
+def _editor(group: click.Group, invocation: Invocation) -> LineEditor:
+    try:
+        from secretd.cli.editing import LineEditor  # noqa: PLC0415  # a script does not need readline
+    except ImportError:
+        raise click.ClickException("this Python has no readline, which a shell at a terminal needs") from None
+    return LineEditor(partial(complete_words, group, invocation), _history())
 
 
 def _history() -> History | None:

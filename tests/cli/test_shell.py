@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,14 @@ def test_without_a_place_for_it_the_history_is_not_kept(environment: dict[str, s
         terminal.expect(r"state +open")
 
 
+def test_without_readline_it_says_so(environment: dict[str, str], tmp_path: Path) -> None:
+    program = "import sys; sys.modules['readline'] = None; from secretd.cli.main import main; main()"
+    with Terminal([sys.executable, "-P", "-c", program], environment, tmp_path) as terminal:
+        terminal.expect("error: this Python has no readline")
+
+        assert terminal.finish() == 1
+
+
 def test_a_daemon_that_was_started_anew_is_found(daemon: RunningDaemon, terminal: Terminal) -> None:
     terminal.press("status\n")
     terminal.expect(r"state +open")
@@ -320,7 +329,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Script:
     return put
 
 
-def test_a_script_runs_on_one_connection(scripted: Script) -> None:
+def test_a_script_runs_on_one_connection(scripted: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "readline", None)
+    monkeypatch.delitem(sys.modules, "secretd.cli.editing", raising=False)
     page = Listed(entries=(), truncated=False)
     client = scripted(
         "# a comment\n\nsecret-list\n  status\nstatus",
