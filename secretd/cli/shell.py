@@ -41,7 +41,12 @@ def run_shell(group: click.Group, invocation: Invocation, *, keep_going: bool) -
 
     Returns:
         0 for a person; for a script the exit status of the first command that failed.
+
+    Raises:
+        click.UsageError: standard input is closed.
     """
+    if sys.stdin is None:
+        raise click.UsageError("there is no command, and no standard input to read any from.")
     with KeptConnection() as kept:
         inside = replace(invocation, kept=kept)
         if sys.stdin.isatty() and sys.stdout.isatty():
