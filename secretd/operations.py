@@ -370,6 +370,7 @@ class BackupPart(Reply):
     last: Annotated[bool, Help("whether this is the last part")]
     revision: Annotated[int, Help("the revision of the store that the backup is of", 0)]
     records: Annotated[int, Help("how many records were written so far", 0)]
+    total: Annotated[int, Help("how many there are to write", 0)]
     damaged: Annotated[int, Help("how many of them do not open", 0)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,10 +29,10 @@ _FILE: dict[str, Any] = {"metavar": "FILE", "type": click.Path(path_type=Path, d
 def backup(invocation: Invocation, file: Path) -> None:
     """Write a backup; that something in it does not open is said after it was written."""
     with invocation.connect(_PART_SECONDS) as client, new_file(file) as written:
-        last = _receive(client, written)
-    invocation.show(
+        last = _receive(invocation, client, written)
+    invocation.confirm(
         last,
-        lambda: f"{last.records:,} records of revision {last.revision:,} are in {file}\n",
+        f"{last.records:,} records of revision {last.revision:,} are in {file}",
         {"value": None, "file": str(file), "bytes": written.size},
     )
     if last.damaged:
@@ -44,30 +45,36 @@ def backup(invocation: Invocation, file: Path) -> None:
 def restore(invocation: Invocation, file: Path, *, dry_run: bool) -> None:
     """Restore a backup; that something in it does not open is said after the rest was restored."""
     with _opened(file) as content, invocation.connect(_PART_SECONDS) as client:
-        reply = _send(client, content, dry_run=dry_run)
+        reply = _send(invocation, client, content, dry_run=dry_run)
     done = "can be restored" if dry_run else "are restored"
-    invocation.show(reply, lambda: f"{reply.secrets:,} secrets of revision {reply.revision:,} {done}\n")
+    invocation.confirm(reply, f"{reply.secrets:,} secrets of revision {reply.revision:,} {done}")
     if reply.damaged:
         raise StoreCorruptError(f"so many records of the backup do not open: {reply.damaged}")
 
 
-def _receive(client: Client, file: NewFile) -> BackupPart:
+def _receive(invocation: Invocation, client: Client, file: NewFile) -> BackupPart:
     part = client.call(Backup())
     file.write(part.value.reveal())
-    while not part.last:
-        part = client.call(Backup(part.backup))
-        file.write(part.value.reveal())
+    with invocation.working("Writing records", part.total) as advance:
+        while not part.last:
+            before = part.records
+            part = client.call(Backup(part.backup))
+            advance(part.records - before)
+            file.write(part.value.reveal())
     return part
 
 
-def _send(client: Client, file: BinaryIO, *, dry_run: bool) -> RestoreTaken:
+def _send(invocation: Invocation, client: Client, file: BinaryIO, *, dry_run: bool) -> RestoreTaken:
     part, name = file.read(limits.VALUE_BYTES), None
     if not part:
         raise InvalidRequestError("this is no backup: the file is empty")
-    while following := file.read(limits.VALUE_BYTES):
-        name = client.call(Restore(SecretValue(part), name, dry_run=dry_run)).restore
-        part = following
-    return client.call(Restore(SecretValue(part), name, last=True, dry_run=dry_run))
+    with invocation.working("Sending the backup", os.fstat(file.fileno()).st_size) as advance:
+        while following := file.read(limits.VALUE_BYTES):
+            name = client.call(Restore(SecretValue(part), name, dry_run=dry_run)).restore
+            advance(len(part))
+            part = following
+    with invocation.working("Looking it through" if dry_run else "Restoring"):
+        return client.call(Restore(SecretValue(part), name, last=True, dry_run=dry_run))
 
 
 @contextmanager

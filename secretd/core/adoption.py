@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from secretd import limits
-from secretd.core.sealcopies import KEYRING
+from secretd.core.kinds import KEYRING
 from secretd.crypto import canonical
 from secretd.errors import SealError, StoreCorruptError
 from secretd.store.base import Store

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.backupfile import Header, Writer
-from secretd.core.head import HEAD
+from secretd.core.kinds import HEAD, KEYRING, SEALED
 from secretd.core.parts import Unfinished
-from secretd.core.sealcopies import KEYRING
 from secretd.core.sealing import Seal
 from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope
@@ -34,6 +33,7 @@ from secretd.store.reading import Record, Snapshot
 class _Progress:
     revision: int = 0
     records: int = 0
+    total: int = 0
     damaged: int = 0
 
 
@@ -90,7 +90,9 @@ class Backups:
         if not backup.is_given_out:
             self._unfinished.keep(name, backup)
         far = backup.progress
-        return ops.BackupPart(name, SecretValue(part), backup.is_given_out, far.revision, far.records, far.damaged)
+        return ops.BackupPart(
+            name, SecretValue(part), backup.is_given_out, far.revision, far.records, far.total, far.damaged
+        )
 
     async def stop(self) -> None:
         """Give up what is under way."""
@@ -113,6 +115,7 @@ class Backups:
             async with self._seal.standing() as (shared, node):
                 snapshot = await held.enter_async_context(self._store.snapshot())
             progress.revision = snapshot.revision
+            progress.total = sum([await snapshot.count(kind) for kind in SEALED])
             yield writer.header(Header(snapshot.revision, shared, node))
             total = 0
             async for record in _records_of(snapshot):

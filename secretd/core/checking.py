@@ -12,11 +12,10 @@ from uuid import UUID
 
 from secretd import limits
 from secretd import operations as ops
-from secretd.core.head import HEAD, HeadKeeper
-from secretd.core.keyuses import USES
-from secretd.core.quota import OWNER, USED, Amount, Quotas
-from secretd.core.records import ATTRIBUTES, USAGE, VALUE, Records, id_in
-from secretd.core.sealcopies import KEYRING
+from secretd.core.head import HeadKeeper
+from secretd.core.kinds import ATTRIBUTES, HEAD, KEYRING, OWNER, USAGE, USED, USES, VALUE
+from secretd.core.quota import Amount, Quotas
+from secretd.core.records import Records, id_in
 from secretd.core.sealing import Seal
 from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from secretd.core.sealcopies import KEYRING
+from secretd.core.kinds import HEAD, KEYRING
 from secretd.crypto.keyring import Keyring
 from secretd.crypto.sethash import Head, SetHash
 from secretd.errors import StoreCorruptError
 from secretd.store.reading import Reading
 from secretd.store.summary import Replacement, Summary
-
-HEAD = b"h"
 
 _LEFT_OUT = frozenset({HEAD, KEYRING})
 

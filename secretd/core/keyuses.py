@@ -11,13 +11,12 @@ import asyncio
 import struct
 
 from secretd import limits
+from secretd.core.kinds import USES
 from secretd.core.sealing import Seal
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
 from secretd.errors import BusyError, StoreCorruptError
 from secretd.store.base import Delete, Put, RevisionConflict, RevisionIs, Store
-
-USES = b"n"
 
 _COUNT = struct.Struct(">Q")
 _NAME = struct.Struct(">BI")

@@ -9,8 +9,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from secretd.core import attributes as form
+from secretd.core.kinds import ATTRIBUTES, VALUE
 from secretd.core.quota import Quotas, Sizes
-from secretd.core.records import ATTRIBUTES, VALUE, Records
+from secretd.core.records import Records
 from secretd.core.sealing import Seal
 from secretd.core.state import Home, SecretState, next_state, value_domain
 from secretd.crypto import envelope, padding

@@ -21,6 +21,7 @@ from typing import Self
 from uuid import UUID
 
 from secretd import limits
+from secretd.core.kinds import OWNER, USED
 from secretd.core.locks import KeyLocks
 from secretd.core.sealing import Seal
 from secretd.crypto import envelope
@@ -28,9 +29,6 @@ from secretd.crypto.envelope import Domain, first_counter
 from secretd.errors import QuotaError, StoreCorruptError
 from secretd.store.base import Delete, Put, RevisionIs, Store
 from secretd.store.reading import Record
-
-OWNER = b"o"
-USED = b"q"
 
 FREE_UID = 0
 """Root's: what it makes is not counted."""

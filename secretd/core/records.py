@@ -12,6 +12,7 @@ from uuid import UUID
 
 from secretd import limits
 from secretd.core import attributes as form
+from secretd.core.kinds import ATTRIBUTES, USAGE, VALUE
 from secretd.core.sealing import Seal
 from secretd.core.state import SecretState, StatePage, value_domain
 from secretd.crypto import envelope, padding
@@ -20,10 +21,6 @@ from secretd.errors import StoreCorruptError
 from secretd.model import SecretValue, Usage
 from secretd.store.base import RevisionConflict
 from secretd.store.reading import Reading, Record
-
-ATTRIBUTES = b"a"
-VALUE = b"v"
-USAGE = b"u"
 
 _ID_BYTES = 16
 _READ_TRIES = 3

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from secretd import limits
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.keyuses import KeyUses
-from secretd.core.quota import OWNER, USED
-from secretd.core.records import ATTRIBUTES, USAGE, VALUE
+from secretd.core.kinds import SEALED, USES
 from secretd.core.sealing import Seal
 from secretd.core.walking import records_of
 from secretd.crypto import envelope
@@ -28,7 +27,8 @@ from secretd.store.reading import Record
 
 _log = logging.getLogger(__name__)
 
-_KINDS = (ATTRIBUTES, VALUE, USAGE, OWNER, USED)
+_KINDS = tuple(kind for kind in SEALED if kind != USES)
+"""A count of uses is sealed by the version that it counts."""
 
 
 @dataclass(frozen=True, slots=True)

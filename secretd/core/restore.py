@@ -21,10 +21,9 @@ from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
+from secretd.core.kinds import ATTRIBUTES, KEYRING
 from secretd.core.parts import Unfinished
-from secretd.core.records import ATTRIBUTES
 from secretd.core.resealing import Resealing
-from secretd.core.sealcopies import KEYRING
 from secretd.core.sealing import Foreign, Seal
 from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope

@@ -16,14 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secretd import limits
+from secretd.core.kinds import KEYRING
 from secretd.crypto.envelope import Domain
 from secretd.crypto.sealfile import SealFile
 from secretd.errors import SealError, SecretdError, StoreCorruptError, StoreError
 from secretd.store.base import Put, RevisionIs, Store
 from secretd.store.durable import make_directory, read_bounded, write_durably
-
-KEYRING = b"k"
-"""The key of the shared domain's seal file in the store."""
 
 
 class Place(ABC):

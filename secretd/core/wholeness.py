@@ -14,7 +14,7 @@ import logging
 from secretd.core.adoption import MARK_FILE
 from secretd.core.head import HeadKeeper
 from secretd.core.highwater import HighWater
-from secretd.core.sealcopies import KEYRING
+from secretd.core.kinds import KEYRING
 from secretd.core.sealing import Seal
 from secretd.crypto.envelope import Domain
 from secretd.errors import SealError, StoreCorruptError, StoreError

@@ -165,8 +165,8 @@ JSON_OF_REPLIES = [
     ),
     pytest.param(StoreAccepted(7), {"revision": 7}, id="StoreAccepted"),
     pytest.param(
-        BackupPart(ID, SecretValue(b"part"), last=True, revision=7, records=8, damaged=0),
-        {"backup": str(ID), "value": "cGFydA==", "last": True, "revision": 7, "records": 8, "damaged": 0},
+        BackupPart(ID, SecretValue(b"part"), last=True, revision=7, records=8, total=8, damaged=0),
+        {"backup": str(ID), "value": "cGFydA==", "last": True, "revision": 7, "records": 8, "total": 8, "damaged": 0},
         id="BackupPart",
     ),
     pytest.param(

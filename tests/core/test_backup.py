@@ -14,8 +14,7 @@ from helpers.core import Core, open_core
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.adoption import Adoption
-from secretd.core.head import HEAD
-from secretd.core.records import ATTRIBUTES, VALUE
+from secretd.core.kinds import ATTRIBUTES, HEAD, VALUE
 from secretd.errors import BusyError, InvalidRequestError, OperationInvalidError, SealError, SecretdError, StoreError
 from secretd.model import Attributes, Caller, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Delete, Put

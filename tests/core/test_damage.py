@@ -15,9 +15,7 @@ import pytest
 
 from helpers.core import Core, open_core
 from secretd import operations as ops
-from secretd.core.head import HEAD
-from secretd.core.keyuses import USES
-from secretd.core.records import ATTRIBUTES, USAGE, VALUE
+from secretd.core.kinds import ATTRIBUTES, HEAD, USAGE, USES, VALUE
 from secretd.errors import StoreCorruptError
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Delete, Put

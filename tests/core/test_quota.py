@@ -17,8 +17,8 @@ from helpers.asynchronous import run
 from helpers.core import make_seal
 from secretd import operations as ops
 from secretd.core.access import Access
-from secretd.core.quota import DEFAULT_QUOTA, OWNER, USED, Amount
-from secretd.core.records import ATTRIBUTES, VALUE
+from secretd.core.kinds import ATTRIBUTES, OWNER, USED, VALUE
+from secretd.core.quota import DEFAULT_QUOTA, Amount
 from secretd.core.service import Service
 from secretd.crypto import envelope
 from secretd.errors import ConflictError, QuotaError, SecretdError, StoreCorruptError

@@ -13,7 +13,7 @@ from helpers.core import Core, open_core
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.inflight import InFlight
-from secretd.core.records import ATTRIBUTES, USAGE, VALUE
+from secretd.core.kinds import ATTRIBUTES, USAGE, VALUE
 from secretd.crypto.envelope import peek
 from secretd.errors import OperationInvalidError, SealError
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType

@@ -13,7 +13,7 @@ import pytest
 
 from helpers.core import OWNER, Core, open_core
 from secretd import operations as ops
-from secretd.core.records import ATTRIBUTES, USAGE, VALUE
+from secretd.core.kinds import ATTRIBUTES, USAGE, VALUE
 from secretd.crypto.envelope import Domain, peek
 from secretd.errors import (
     ConflictError,

@@ -24,10 +24,9 @@ from helpers.core import OWNER, make_seal
 from secretd import operations as ops
 from secretd.client import AsyncClient, Client
 from secretd.core.checking import Checking
+from secretd.core.kinds import ATTRIBUTES, KEYRING, USAGE, VALUE
 from secretd.core.persistent import PersistentSecrets
 from secretd.core.quota import Quotas
-from secretd.core.records import ATTRIBUTES, USAGE, VALUE
-from secretd.core.sealcopies import KEYRING
 from secretd.core.sealing import Seal
 from secretd.core.wholeness import Wholeness
 from secretd.crypto.envelope import Domain
