@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 import click
 
+from secretd.addresses import default_mode
 from secretd.cli import output
 from secretd.cli.keeping import KeptConnection
 from secretd.cli.parameters import SocketType
 from secretd.cli.progress import no_progress, progress
 from secretd.client import Client
-from secretd.client.address import default_mode, socket_path
+from secretd.client.address import socket_path
 from secretd.model import Mode
 from secretd.operations import BY_NAME, Entry, Reply, Request
 

@@ -8,7 +8,8 @@ Both send a request of secretd.operations and give its reply, or raise an error 
 
 from typing import TYPE_CHECKING
 
-from secretd.client.address import default_mode, socket_path
+from secretd.addresses import default_mode
+from secretd.client.address import socket_path
 from secretd.client.sync import Client
 from secretd.documents.secret import read_secret, write_secret
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from secretd import __version__
+from secretd.addresses import NATIVE_SOCKETS
 from secretd.core.access import Access, owner_only
 from secretd.core.quota import Amount
 from secretd.core.sealing import Seal
@@ -29,7 +30,7 @@ from secretd.daemon.config import Config
 from secretd.daemon.hardening import harden, report
 from secretd.daemon.paths import require_runtime
 from secretd.daemon.server import Server
-from secretd.daemon.sockets import NATIVE_SOCKETS, RuntimeDirectory, check_socket_paths
+from secretd.daemon.sockets import RuntimeDirectory, check_socket_paths
 from secretd.doors.border import unforeseen
 from secretd.doors.native import NativeSession
 from secretd.errors import ConfigError, ExitStatus, SecretdError, StoreError

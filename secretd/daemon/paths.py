@@ -1,7 +1,7 @@
 """Where a daemon keeps its things: FHS directories in system mode, the XDG ones in session mode.
 
 Session mode follows $XDG_CONFIG_HOME, $XDG_DATA_HOME and $XDG_RUNTIME_DIR, so a throw-away daemon is a few
-environment variables away.
+environment variables away.  Where its sockets are its clients know too: addresses.py says it for both.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from xdg import BaseDirectory
 
+from secretd.addresses import runtime_directory
 from secretd.errors import ConfigError
 from secretd.model import Mode
 
@@ -26,7 +27,8 @@ class Directories:
 
 def directories(mode: Mode) -> Directories:
     """Say where a daemon of this mode keeps its things."""
-    return _SYSTEM if mode is Mode.SYSTEM else _session()
+    config, data = _SYSTEM if mode is Mode.SYSTEM else _session()
+    return Directories(config, data, runtime_directory(mode))
 
 
 def require_runtime(runtime: Path | None) -> Path:
@@ -42,16 +44,8 @@ def require_runtime(runtime: Path | None) -> Path:
     return runtime
 
 
-_SYSTEM = Directories(Path("/etc/secretd"), Path("/var/lib/secretd"), Path("/run/secretd"))
+_SYSTEM = (Path("/etc/secretd"), Path("/var/lib/secretd"))
 
 
-def _session() -> Directories:
-    try:
-        runtime_home = BaseDirectory.get_runtime_dir(strict=True)
-    except KeyError:
-        runtime_home = ""
-    # The XDG base directory specification: what is not absolute is as good as unset.
-    runtime = Path(runtime_home) / "secretd" if Path(runtime_home).is_absolute() else None
-    return Directories(
-        Path(BaseDirectory.xdg_config_home) / "secretd", Path(BaseDirectory.xdg_data_home) / "secretd", runtime
-    )
+def _session() -> tuple[Path, Path]:
+    return Path(BaseDirectory.xdg_config_home) / "secretd", Path(BaseDirectory.xdg_data_home) / "secretd"

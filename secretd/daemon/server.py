@@ -17,11 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from secretd import limits
+from secretd.addresses import SocketKind
 from secretd.core.sealing import Seal
 from secretd.daemon.accounts import Accounts
 from secretd.daemon.connection import Connection
 from secretd.daemon.peer import caller_of
-from secretd.daemon.sockets import SocketKind
 from secretd.doors.session import OpenSession, Session
 from secretd.errors import BusyError
 from secretd.model import SealState

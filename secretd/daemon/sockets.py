@@ -10,26 +10,15 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from secretd import limits
+from secretd.addresses import NATIVE_SOCKETS, SocketKind
 from secretd.errors import ConfigError
 from secretd.model import Mode
 from secretd.store.directory import HeldDirectory
-
-
-@dataclass(frozen=True, slots=True)
-class SocketKind:
-    """One of the daemon's sockets: its file's name, and what its connections may do."""
-
-    name: str
-    read_only: bool
-
-
-NATIVE_SOCKETS = (SocketKind("secretd-sock", read_only=False), SocketKind("secretd-sock-ro", read_only=True))
 
 _DIRECTORY_MODES = {Mode.SYSTEM: 0o755, Mode.SESSION: 0o700}
 _SOCKET_MODES = {Mode.SYSTEM: 0o666, Mode.SESSION: 0o600}

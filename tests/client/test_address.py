@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from secretd.client.address import default_mode, socket_path
+from secretd.addresses import default_mode
+from secretd.client.address import socket_path
 from secretd.errors import ConfigError
 from secretd.model import Mode
 

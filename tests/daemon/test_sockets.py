@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from secretd.daemon.sockets import NATIVE_SOCKETS, RuntimeDirectory
+from secretd.addresses import NATIVE_SOCKETS
+from secretd.daemon.sockets import RuntimeDirectory
 from secretd.model import Mode
 
 

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from helpers.core import make_seal
+from secretd.addresses import NATIVE_SOCKETS
 from secretd.daemon.server import Server
-from secretd.daemon.sockets import NATIVE_SOCKETS, RuntimeDirectory
+from secretd.daemon.sockets import RuntimeDirectory
 from secretd.doors.session import OpenSession
 from secretd.model import Mode
 from secretd.store.registry import open_store
