@@ -32,7 +32,8 @@ def python_as(uid: int) -> tuple[str, ...]:
     same version, with the packages of this one.
     """
     for python in (sys.executable, "/usr/bin/python3"):
-        command = ("env", f"PYTHONPATH={_packages()}", *as_user(uid), python)
+        # Started by env, which is that user already: setpriv itself can still start what only root can reach.
+        command = (*as_user(uid), "env", f"PYTHONPATH={_packages()}", python)
         if _works(command):
             return command
     pytest.skip("no interpreter of this version that another user can run")
