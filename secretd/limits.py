@@ -158,6 +158,9 @@ DRAIN_SECONDS = Limit(
 DRAIN_STALL_SECONDS = Limit(
     2, "seconds", source="ours; without a byte read of what waits for the peer", seen="the connection ends unanswered"
 )
+NOTIFY_SECONDS = Limit(
+    5, "seconds", source="ours; a service manager that reads nothing for so long is not told", seen="never"
+)
 
 # Lists.
 

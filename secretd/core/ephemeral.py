@@ -118,6 +118,11 @@ class EphemeralSecrets(Home):
         """Say how many secrets are in memory."""
         return len(self._kept)
 
+    @property
+    def any(self) -> bool:
+        """Whether there is one, said without waiting."""
+        return bool(self._kept)
+
     def _expect(self, secret: UUID, state: SecretState | None) -> None:
         kept = self._kept.get(secret)
         if (kept.state if kept else None) != state:

@@ -52,6 +52,11 @@ class InFlight:
         finally:
             self._closed = False
 
+    @property
+    def any(self) -> bool:
+        """Whether any is under way."""
+        return bool(self._numbers)
+
     async def ended(self) -> None:
         """Wait until every change that is under way now has ended; those that begin later are not waited for."""
         waited_for = set(self._numbers)

@@ -99,7 +99,7 @@ class Quotas:
     def __init__(self, store: Store, seal: Seal, most: Amount = DEFAULT_QUOTA) -> None:
         self._store = store
         self._seal = seal
-        self._most = most
+        self.most = most
         self._locks = KeyLocks()
         self._in_memory: dict[UUID, Owned] = {}
         self._of_uid: dict[int, Amount] = {}
@@ -208,7 +208,7 @@ class Quotas:
 
     def _check(self, uid: int, before: Amount, after: Amount) -> None:
         in_memory = self._of_uid.get(uid, Amount())
-        for what, most in (("secrets", self._most.secrets), ("bytes", self._most.bytes)):
+        for what, most in (("secrets", self.most.secrets), ("bytes", self.most.bytes)):
             grows = getattr(after, what) > getattr(before, what)
             if grows and getattr(after + in_memory, what) > most:
                 raise QuotaError(f"the secret's owner (uid {uid}) may store at most {most:,} {what}")

@@ -60,8 +60,9 @@ class Service:
         self._access = access
         self._seal = seal
         self._store = store
-        quotas = Quotas(store, seal, quota)
-        persistent, ephemeral = PersistentSecrets(store, seal, quotas), EphemeralSecrets(seal, quotas)
+        self._quotas = quotas = Quotas(store, seal, quota)
+        persistent, self._ephemeral = PersistentSecrets(store, seal, quotas), EphemeralSecrets(seal, quotas)
+        ephemeral = self._ephemeral
         self._in_flight = InFlight()
         self._uses = KeyUses(store, seal)
         self._resealing = Resealing(store, seal, self._uses, ephemeral)
@@ -86,6 +87,15 @@ class Service:
             # The store may be full or read-only; reads can be served all the same.
             _log.warning("no uses of the keyring could be reserved", extra={"reason": error.message})
         self._resealing.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether an end would lose or cut short something: an ephemeral secret, a change, resealing."""
+        return self._ephemeral.any or self._in_flight.any or self._resealing.progress.running
+
+    def set_quota(self, quota: Amount) -> None:
+        """Let every uid but root have so much from now on; what is there stays."""
+        self._quotas.most = quota
 
     async def stop(self) -> None:
         """End what goes on in the background."""

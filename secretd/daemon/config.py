@@ -78,6 +78,21 @@ def load(mode: Mode, path: Path | None = None) -> Config:
         raise ConfigError(f"{file}: {error.message}") from None
 
 
+def reloaded(in_force: Config, new: Config) -> Config:
+    """Give the settings in force with what of the new ones a running daemon can take on."""
+    return replace(in_force, log_level=new.log_level, quota_secrets=new.quota_secrets, quota_bytes=new.quota_bytes)
+
+
+def differing(one: Config, other: Config) -> list[str]:
+    """Give the names of the settings that are not the same, as ``section.key``."""
+    return [
+        f"{section}.{key}"
+        for section, known in _SETTINGS.items()
+        for key, (name, _) in known.items()
+        if getattr(one, name) != getattr(other, name)
+    ]
+
+
 def _changes(settings: dict[str, Any]) -> dict[str, Any]:
     changes = {}
     for section, members in settings.items():

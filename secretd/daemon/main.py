@@ -9,16 +9,15 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from secretd import __version__
-from secretd.addresses import NATIVE_SOCKETS
+from secretd.addresses import NATIVE_SOCKETS, default_mode
 from secretd.core.access import Access, owner_only
 from secretd.core.quota import Amount
 from secretd.core.sealing import Seal
@@ -26,21 +25,43 @@ from secretd.core.service import Service
 from secretd.crypto.slots import SlotLocation
 from secretd.daemon import config, logs
 from secretd.daemon.accounts import raise_descriptor_limit
+from secretd.daemon.activation import PassedSockets, take_sockets
 from secretd.daemon.config import Config
 from secretd.daemon.hardening import harden, report
+from secretd.daemon.idle import until_idle
+from secretd.daemon.notify import Manager
 from secretd.daemon.paths import require_runtime
+from secretd.daemon.reload import Reloading
 from secretd.daemon.server import Server
+from secretd.daemon.signals import Signals
 from secretd.daemon.sockets import RuntimeDirectory, check_socket_paths
 from secretd.doors.border import unforeseen
 from secretd.doors.native import NativeSession
 from secretd.errors import ConfigError, ExitStatus, SecretdError, StoreError
-from secretd.model import MemoryStatus, Mode, SlotKind
+from secretd.model import MemoryStatus, Mode, SealState, SlotKind
 from secretd.store.base import Store
 from secretd.store.registry import open_store
 
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a daemon is started with.
+
+    Attributes:
+        settings: its configuration.
+        load: reads that again.
+        manager: who is told how it goes.
+        passed: the sockets that were handed over; None if the daemon makes its own.
+        timeout_s: how long it may be idle; None if for ever.
+    """
+
+    settings: Config
+    load: Callable[[], Config]
+    manager: Manager
+    passed: PassedSockets | None
+    timeout_s: int | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{settings.source}: the configuration is valid\n")
             return ExitStatus.OK
         logs.set_up(settings.log_level)
-        asyncio.run(_run(settings))
+        manager, passed = Manager.take(os.environ), take_sockets(NATIVE_SOCKETS, os.environ)
+        asyncio.run(_run(_Start(settings, partial(_settings, options), manager, passed, options.timeout)))
     except SecretdError as error:
         sys.stderr.write(f"secretd: {error.message}\n")
         return error.exit_status
@@ -71,12 +93,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help="read the configuration from FILE")
     parser.add_argument("--check-config", action="store_true", help="check the configuration and exit")
     parser.add_argument("--runtime-dir", type=Path, metavar="DIR", help="make the sockets in DIR")
+    parser.add_argument(
+        "--timeout",
+        type=_timeout,
+        metavar="SECONDS",
+        help="end when idle for so long, if systemd handed over the sockets",
+    )
     parser.add_argument("--version", action="version", version=f"secretd {__version__}")
     return parser
 
 
+def _timeout(text: str) -> int:
+    seconds = int(text)
+    if seconds < 1:
+        raise argparse.ArgumentTypeError("a daemon is idle for at least 1 second")
+    return seconds
+
+
 def _settings(options: argparse.Namespace) -> Config:
-    mode = Mode.SYSTEM if options.system or (os.geteuid() == 0 and not options.session) else Mode.SESSION
+    mode = Mode.SYSTEM if options.system else Mode.SESSION if options.session else default_mode()
     if mode is Mode.SYSTEM and os.geteuid() != 0:
         raise ConfigError("system mode is for root: start it as root, or use --session")
     settings = config.load(mode, options.config)
@@ -87,19 +122,23 @@ def _settings(options: argparse.Namespace) -> Config:
     return settings
 
 
-async def _run(settings: Config) -> None:
-    """Serve until a signal ends it."""
+async def _run(start: _Start) -> None:
+    """Serve until a signal ends it, or it was idle for long enough."""
     memory = harden()
     raise_descriptor_limit()
     asyncio.get_running_loop().set_exception_handler(_report)
-    stopping = _stop_signals()
-    with RuntimeDirectory(require_runtime(settings.runtime), settings.mode) as runtime:
-        store = await _open_store(settings.store_url)
+    signals = Signals()
+    with start.passed or _own_sockets(start.settings) as sockets:
+        store = await _open_store(start.settings.store_url)
         try:
-            await _serve(settings, runtime, store, stopping, memory)
+            await _serve(start, sockets, store, signals, memory)
         finally:
             await store.close()
-            _ignore_signals()
+            signals.ignore()
+
+
+def _own_sockets(settings: Config) -> RuntimeDirectory:
+    return RuntimeDirectory(require_runtime(settings.runtime), settings.mode)
 
 
 async def _open_store(url: str) -> Store:
@@ -110,32 +149,86 @@ async def _open_store(url: str) -> Store:
 
 
 async def _serve(
-    settings: Config, runtime: RuntimeDirectory, store: Store, stopping: asyncio.Event, memory: MemoryStatus
+    start: _Start, sockets: RuntimeDirectory | PassedSockets, store: Store, signals: Signals, memory: MemoryStatus
 ) -> None:
     report(memory)
+    settings = start.settings
     seal = Seal(store, settings.keyring_directory, _slot_locations(settings), os.geteuid())
     service = _service(settings, store, seal, memory)
-    door = partial(NativeSession, service)
     server = Server(seal, service.unsealed)
     # Tried before anybody can ask, so that the first client of a healthy daemon never meets a sealed one.
     await server.unseal()
-    unsealing = asyncio.create_task(server.keep_unsealing())
+    beside: list[asyncio.Task[None]] = []
     try:
-        for kind in NATIVE_SOCKETS:
-            server.listen(runtime.listen(kind), kind, door)
+        _listen(server, sockets, service)
         _log.info("ready", extra={"mode": settings.mode.value, "version": __version__, "pid": os.getpid()})
-        await stopping.wait()
+        await start.manager.ready(_status(seal))
+        beside.extend(map(asyncio.create_task, _beside(start, server, service, seal, signals)))
+        await signals.stop.wait()
         _log.info("stopping")
+        await start.manager.stopping()
         await server.drain()
     finally:
-        unsealing.cancel()
+        for task in beside:
+            task.cancel()
         await service.stop()
         seal.wipe()
 
 
+def _listen(server: Server, sockets: RuntimeDirectory | PassedSockets, service: Service) -> None:
+    door = partial(NativeSession, service)
+    for kind in NATIVE_SOCKETS:
+        listener = sockets.listen(kind)
+        if listener is not None:
+            server.listen(listener, kind, door)
+
+
+def _beside(
+    start: _Start, server: Server, service: Service, seal: Seal, signals: Signals
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """Give what goes on beside serving, until the daemon ends."""
+    status = partial(_status, seal)
+    if seal.status.state is SealState.SEALED:
+        yield _keep_unsealing(server, start.manager, status)
+    yield start.manager.keep_alive()
+    reloading = Reloading(start.settings, start.load, partial(_apply, service))
+    yield reloading.keep_reloading(signals.reload, start.manager, status)
+    if start.timeout_s is None:
+        return
+    if start.passed is None:
+        _log.warning("no sockets were handed over: nobody would start an idle daemon again, so it does not end")
+        return
+    yield _end_when_idle(server, service, start.timeout_s, signals.stop)
+
+
+async def _keep_unsealing(server: Server, manager: Manager, status: Callable[[], str]) -> None:
+    await server.keep_unsealing()
+    await manager.status(status())
+
+
+async def _end_when_idle(server: Server, service: Service, timeout_s: int, stop: asyncio.Event) -> None:
+    await until_idle(server, lambda: service.busy, timeout_s)
+    stop.set()
+
+
+def _status(seal: Seal) -> str:
+    """Say in a line for everybody on the host how the daemon is."""
+    return "Serving" if seal.status.state is SealState.OPEN else "Sealed: secretctl status says why"
+
+
+def _apply(service: Service, settings: Config) -> None:
+    """Put in force what a configuration that was read again may change."""
+    logs.set_up(settings.log_level)
+    service.set_quota(_quota(settings))
+
+
 def _service(settings: Config, store: Store, seal: Seal, memory: MemoryStatus) -> Service:
     access = Access(owner_only(settings.mode, os.geteuid()))
-    return Service(settings.mode, access, seal, store, memory, Amount(settings.quota_secrets, settings.quota_bytes))
+    return Service(settings.mode, access, seal, store, memory, _quota(settings))
+
+
+def _quota(settings: Config) -> Amount:
+    return Amount(settings.quota_secrets, settings.quota_bytes)
 
 
 def _slot_locations(settings: Config) -> tuple[SlotLocation, ...]:
@@ -153,17 +246,3 @@ def _report(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         unforeseen(error)
     else:
         _log.error("event loop", extra={"said": context.get("message")})
-
-
-def _stop_signals() -> asyncio.Event:
-    stopping = asyncio.Event()
-    for number in _STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    return stopping
-
-
-def _ignore_signals() -> None:
-    # The loop is about to give them back their defaults, and a second SIGTERM would then end us half way.
-    for number in _STOP_SIGNALS:
-        asyncio.get_running_loop().remove_signal_handler(number)
-        signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The server: accepts connections, keeps trying to unseal, and ends in order.
+"""The server: accepts connections, keeps trying to unseal, and rests or ends in order.
 
 On SIGTERM or SIGINT nothing new is accepted or read, what was taken is answered, and what does not end within
 limits.DRAIN_SECONDS is cut off.  A connection that there is no room for is answered once, and ended.
@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import resource
+import select
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -51,6 +52,7 @@ class Server:
         self._refused = 0
         self._refusals_logged = -math.inf
         self._one_closed = asyncio.Event()
+        self._left_at = asyncio.get_running_loop().time()
 
     def listen(self, listener: socket.socket, kind: SocketKind, door: OpenSession) -> None:
         """Serve the connections of a listening socket, which is owned from here on, by a door."""
@@ -76,6 +78,20 @@ class Server:
         while self._seal.status.state is SealState.SEALED:
             await asyncio.sleep(limits.ROOT_KEY_RETRY_SECONDS)
             await self.unseal()
+
+    @property
+    def active_at(self) -> float:
+        """When somebody was connected last, by the event loop's clock: now, or when the last one left."""
+        return asyncio.get_running_loop().time() if self._connections else self._left_at
+
+    def rest(self) -> bool:
+        """Accept no more, unless somebody is connected or waits to be; say whether that is so."""
+        self._stop_watching()
+        # Only now: who comes after this look is not accepted by us, and waits for whoever serves the socket next.
+        if self._connections or self._anybody_waits():
+            self._go_on_accepting()
+            return False
+        return True
 
     async def drain(self) -> None:
         """Accept and read no more; answer what was taken; close everything."""
@@ -103,6 +119,12 @@ class Server:
             self._pause.cancel()
         for listening in self._listening:
             asyncio.get_running_loop().remove_reader(listening.listener)
+
+    def _anybody_waits(self) -> bool:
+        poll = select.poll()
+        for listening in self._listening:
+            poll.register(listening.listener, select.POLLIN)
+        return bool(poll.poll(0))
 
     def _accept(self, listening: _Listening) -> None:
         for _ in range(limits.ACCEPTS_PER_TURN):
@@ -172,4 +194,5 @@ class Server:
     def _forget(self, connection: Connection) -> None:
         self._accounts.close(connection.account)
         self._connections.discard(connection)
+        self._left_at = asyncio.get_running_loop().time()
         self._one_closed.set()

@@ -249,7 +249,7 @@ class TestEnd:
             assert client.call(ops.GetValue(SECRET)).value == VALUE
             assert client.call(ops.LookupByUsage(usage)).secret == SECRET
 
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_signal_ends_it_in_order(self, tmp_path: Path, number: signal.Signals) -> None:
         with RunningDaemon(tmp_path) as daemon:
             assert daemon.stop(number) == 0

@@ -23,7 +23,8 @@ DEADLINE_S = 30.0
 
 def session_environment(root: Path) -> dict[str, str]:
     """Make the environment of a session of its own below ``root``, and its directories."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "CREDENTIALS_"))}
+    of_others = ("XDG_", "CREDENTIALS_", "LISTEN_", "NOTIFY_", "WATCHDOG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(of_others)}
     places = {
         "HOME": root / "home",
         "XDG_CONFIG_HOME": root / "config",
@@ -44,6 +45,7 @@ class RunningDaemon:
         arguments: Sequence[str] = ("--session",),
         extra_environment: Mapping[str, str] = MappingProxyType({}),
         python: Sequence[str] = (sys.executable,),
+        pass_fds: Sequence[int] = (),
     ) -> None:
         """Start a daemon and wait until its log says that it is ready.
 
@@ -52,6 +54,7 @@ class RunningDaemon:
             arguments: of secretd.
             extra_environment: beside that of the session.
             python: the interpreter that runs it, perhaps behind a command (setpriv, say).
+            pass_fds: descriptors that it inherits.
         """
         self.root = root
         self.environment = {**session_environment(root), **extra_environment}
@@ -63,7 +66,9 @@ class RunningDaemon:
         self._unread: deque[dict[str, Any]] = deque()
         self._rest = b""
         command = [*python, "-P", "-m", "secretd", *arguments]
-        self.process = subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE, cwd=root)
+        self.process = subprocess.Popen(
+            command, env=self.environment, stderr=subprocess.PIPE, cwd=root, pass_fds=pass_fds
+        )
         try:
             self.wait_for_event("ready")
         except BaseException:

@@ -53,8 +53,17 @@ def start(tmp_path: Path) -> Iterator[Start]:
             process.communicate(timeout=DEADLINE_S)
 
 
-@pytest.mark.parametrize("to_all", [True, False], ids=["ctrl-c", "sigterm"])
-def test_it_says_so_once_the_daemon_listens_and_ends_whole(to_all: bool, start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("to_all", "number"),
+    [
+        pytest.param(True, signal.SIGINT, id="ctrl-c"),
+        pytest.param(True, signal.SIGHUP, id="the-terminal-goes"),
+        pytest.param(False, signal.SIGTERM, id="sigterm"),
+    ],
+)
+def test_it_says_so_once_the_daemon_listens_and_ends_whole(
+    to_all: bool, number: signal.Signals, start: Start, tmp_path: Path
+) -> None:
     process = start()
     assert process.stdout is not None
 
@@ -63,9 +72,9 @@ def test_it_says_so_once_the_daemon_listens_and_ends_whole(to_all: bool, start: 
     with Client(tmp_path / "run" / "secretd" / "secretd-sock") as client:
         client.call(Status())
     if to_all:
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
     else:
-        process.terminate()
+        process.send_signal(number)
 
     # What it started holds these pipes too: they end when all of it has ended.
     _, log = process.communicate(timeout=DEADLINE_S)
