@@ -1,7 +1,8 @@
-"""The unit in contrib/: what systemd says of it, and a daemon that lives in its sandbox.
+"""The units of a host in contrib/: what systemd says of them, and a daemon that lives in the service's sandbox.
 
-No systemd runs here.  What it would make of a process helpers.confine makes, by the same means; the directories are
-made below a directory of the test's own, with the names and modes that the unit says.
+No systemd runs here; test_user_manager.py has one, for a user's units.  What it would make of a process
+helpers.confine makes, by the same means; the directories are made below a directory of the test's own, with the names
+and modes that the unit says.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ from uuid import UUID
 import pytest
 
 from helpers import confine
-from helpers.daemon import DEADLINE_S, RunningDaemon
+from helpers.daemon import DEADLINE_S, RunningDaemon, session_environment
 from helpers.documents import SECRET_ID
+from helpers.handing_over import listen_at, variables, with_descriptors
+from helpers.told import FakeManager
 from helpers.tree import ROOT, unmeasured_environment
 from helpers.users import NOBODY, as_user, directory_of, root_only
+from secretd import addresses
 from secretd import operations as ops
 from secretd.client import Client
 from secretd.daemon import paths, reexec
 from secretd.model import Attributes, Mode, SecretDocument, SecretValue, Usage, UsageType
 
 UNIT = ROOT / "contrib" / "secretd.service"
+SOCKETS = [ROOT / "contrib" / name for name in ("secretd.socket", "secretd-ro.socket")]
+OF_A_USER = sorted((ROOT / "contrib" / "user").iterdir())
 SETTINGS = confine.settings(UNIT)
 CONFINED = (sys.executable, "-P", confine.__file__, str(UNIT))
 PLACES = {"Configuration": "etc", "State": "var/lib", "Runtime": "run"}
@@ -64,10 +70,17 @@ class TestWhatSystemdSays:
     def test_the_threshold_is_held_at_all(self) -> None:
         assert analyze("security", "--offline=true", "--threshold=1", str(UNIT)).returncode != 0
 
-    def test_nothing_in_it_is_unknown(self, tmp_path: Path) -> None:
-        installed = tmp_path / UNIT.name
-        installed.write_text(UNIT.read_text().replace("/usr/bin/secretd", sys.executable))
-        verified = analyze("verify", str(installed))
+    @pytest.mark.parametrize(
+        ("units", "manager"), [([UNIT, *SOCKETS], "--system"), (OF_A_USER, "--user")], ids=["of-a-host", "of-a-user"]
+    )
+    def test_nothing_in_them_is_unknown(
+        self, tmp_path: Path, units: list[Path], manager: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in session_environment(tmp_path).items():
+            monkeypatch.setenv(name, value)
+        for unit in units:
+            (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/secretd", sys.executable))
+        verified = analyze(manager, "verify", *(str(tmp_path / unit.name) for unit in units))
         assert (verified.returncode, verified.stderr) == (0, "")
 
     def test_a_setting_that_is_unknown_is_noticed(self, tmp_path: Path) -> None:
@@ -87,6 +100,25 @@ class TestWhatItSays:
     def test_the_daemon_does_not_have_to_start_anew(self) -> None:
         assert confine.environment(SETTINGS) == dict([reexec.ALLOCATOR, reexec.TUNABLES, reexec.BINDING])
 
+    @pytest.mark.parametrize(
+        ("directory", "mode", "directory_mode", "listens_in"),
+        [
+            pytest.param(ROOT / "contrib", "0666", "0755", "/run/secretd", id="of-a-host"),
+            pytest.param(ROOT / "contrib" / "user", "0600", "0700", "%t/secretd", id="of-a-user"),
+        ],
+    )
+    def test_the_sockets_are_those_that_the_daemon_would_make(
+        self, directory: Path, mode: str, directory_mode: str, listens_in: str
+    ) -> None:
+        for kind, unit in zip(addresses.NATIVE_SOCKETS, SOCKETS, strict=True):
+            socket_settings = confine.settings(directory / unit.name)
+            assert socket_settings["ListenStream"] == [f"{listens_in}/{kind.name}"]
+            assert socket_settings["FileDescriptorName"] == [kind.name]
+            assert (socket_settings["SocketMode"], socket_settings["DirectoryMode"]) == ([mode], [directory_mode])
+
+    def test_the_end_of_the_daemon_leaves_the_sockets_of_systemd(self) -> None:
+        assert SETTINGS["RuntimeDirectoryPreserve"] == ["yes"]
+
     def test_callers_stay_who_they_are(self) -> None:
         assert "PrivateUsers" not in SETTINGS
 
@@ -105,9 +137,12 @@ def root() -> Iterator[Path]:
         yield root
 
 
+def arguments(root: Path) -> tuple[str, ...]:
+    return ("--system", "--config", str(root / "etc" / "secretd" / "secretd.toml"))
+
+
 def start(root: Path) -> RunningDaemon:
-    config = root / "etc" / "secretd" / "secretd.toml"
-    return RunningDaemon(root, ("--system", "--config", str(config)), python=(*CONFINED, sys.executable))
+    return RunningDaemon(root, arguments(root), python=(*CONFINED, sys.executable))
 
 
 def as_nobody(code: str, *arguments: object) -> str:
@@ -150,6 +185,18 @@ class TestSandbox:
         with start(root) as daemon, Client(daemon.socket) as client:
             assert client.call(ops.GetValue(SECRET)).value == VALUE
             client.call(ops.Delete(SECRET))
+
+    def test_it_takes_a_socket_and_tells_systemd(self, root: Path) -> None:
+        path = root / "run" / "secretd" / "secretd-sock"
+        manager = FakeManager(str(root / "notify"))
+        with listen_at(path) as listener, manager.socket:
+            descriptors = [listener.fileno()]
+            environment = {**variables([path.name]), **manager.environment, "WATCHDOG_USEC": "20000"}
+            python = (*with_descriptors(descriptors), *CONFINED, sys.executable)
+            with RunningDaemon(root, arguments(root), environment, python, descriptors), Client(path) as client:
+                assert manager.receive()["READY"] == "1"
+                manager.wait_for("WATCHDOG")
+                assert client.call(ops.Status()).memory_wiping
 
     def test_freed_memory_is_wiped_in_it(self, root: Path) -> None:
         with start(root) as daemon, Client(daemon.socket) as client:

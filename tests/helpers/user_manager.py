@@ -1,0 +1,191 @@
+"""A real systemd user manager for tests: of a user without rights, and with all that it touches of its own.
+
+Nothing of the machine's own systemd, if it has one, is touched: the manager lives in a mount namespace of its own, in
+which /run is empty and /sys/fs/cgroup is the unified hierarchy, and in a control group of its own.  When the test ends,
+however it does, all that the manager started is killed by that group.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from helpers.daemon import DEADLINE_S
+from helpers.users import as_user
+
+SYSTEMD = Path("/usr/lib/systemd/systemd")
+
+_PROBE = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && test -w /sys/fs/cgroup/cgroup.procs"
+
+
+def _possible() -> bool:
+    if os.geteuid() != 0 or not SYSTEMD.exists() or shutil.which("unshare") is None:
+        return False
+    probe = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _PROBE]
+    return subprocess.run(probe, check=False, capture_output=True).returncode == 0
+
+
+needs_user_manager = pytest.mark.skipif(
+    not _possible(), reason="a user manager of its own needs systemd, and root who may mount and make control groups"
+)
+
+# sd_booted(3) looks for /run/systemd/system, and without it a user manager does not start.
+_RUN = """
+set -eu
+uid=$1 name=$2
+shift 2
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/systemd/system
+group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/$name
+mkdir "$group"
+chown -R "$uid:$uid" "$group"
+sh -c 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"' sh "$group" "$@" </dev/null &
+manager=$!
+# Until the test closes this, or is gone.
+read -r _ || true
+kill "$manager" || true
+wait "$manager" || true
+echo 1 >"$group/cgroup.kill"
+until find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do sleep 0.05; done
+"""
+
+# All that the units under test pull in, instead of what the machine's packages have put there.
+_TARGETS = ("basic", "default", "sockets", "shutdown", "exit")
+
+
+class UserManager:
+    """A manager that runs; a context manager that ends it."""
+
+    def __init__(self, root: Path, uid: int) -> None:
+        """Start it.
+
+        Args:
+            root: where its directories are made; its user's.
+            uid: whose manager it is.
+        """
+        self.uid = uid
+        self.runtime = root / "run"
+        self.config = root / "config"
+        self.units = self.config / "systemd" / "user"
+        self._log = root / "manager.log"
+        places = {"HOME": "home", "XDG_RUNTIME_DIR": "run", "XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
+        for place in places.values():
+            (root / place).mkdir(mode=0o700)
+        self.units.mkdir(parents=True)
+        self.environment = {
+            "PATH": "/usr/bin:/bin",
+            **{name: str(root / place) for name, place in places.items()},
+            "XDG_STATE_HOME": str(root / "home"),
+            "XDG_CACHE_HOME": str(root / "home"),
+            "SYSTEMD_UNIT_PATH": str(self.units),
+        }
+        for target in _TARGETS:
+            shutil.copy(f"/usr/lib/systemd/user/{target}.target", self.units)
+        shutil.copy("/usr/lib/systemd/user/systemd-exit.service", self.units)
+        self.own(root)
+        self._process = self._start(root)
+
+    def own(self, root: Path) -> None:
+        """Make all below ``root`` the user's."""
+        for path in (root, *root.rglob("*")):
+            os.chown(path, self.uid, self.uid)
+
+    def ctl(self, *arguments: str, check: bool = True) -> str:
+        """Run systemctl --user; gives what it says."""
+        result = subprocess.run(
+            [*as_user(self.uid), "systemctl", "--user", "--no-pager", *arguments],
+            env=self.environment,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+        if check and result.returncode:
+            raise AssertionError(f"systemctl {arguments}: {result.stderr}\n{self._log.read_text()}")
+        return result.stdout
+
+    def show(self, unit: str) -> Mapping[str, str]:
+        """Give the properties of a unit."""
+        return dict(line.partition("=")[::2] for line in self.ctl("show", unit).splitlines())
+
+    def close(self) -> None:
+        """End it, and all that it started."""
+        self._process.communicate(timeout=DEADLINE_S)
+
+    def _start(self, root: Path) -> subprocess.Popen[bytes]:
+        group = f"secretd-test-{os.getpid()}-{time.monotonic_ns()}"
+        manager = (*as_user(self.uid), str(SYSTEMD), "--user", "--unit=basic.target")
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _RUN, "sh", str(self.uid), group]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, self._log.open("wb") as log:
+            told.settimeout(DEADLINE_S)
+            told.bind(str(root / "notify"))
+            (root / "notify").chmod(0o666)
+            process = subprocess.Popen(
+                [*command, *manager],
+                env={**self.environment, "NOTIFY_SOCKET": str(root / "notify")},
+                cwd=root,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                while b"READY=1" not in told.recv(4_096).splitlines():
+                    pass
+            except TimeoutError:
+                process.communicate(timeout=DEADLINE_S)
+                raise AssertionError(f"the user manager does not run: {self._log.read_text()}") from None
+        return process
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class UnitLog:
+    """What a unit writes to its standard error, read as it comes; a context manager that closes it."""
+
+    def __init__(self, path: Path, uid: int) -> None:
+        """Make the named pipe that the unit is to write to."""
+        os.mkfifo(path, 0o600)
+        os.chown(path, uid, uid)
+        # Open for writing too, so that it has no end when a process ends.
+        self._pipe = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._rest = b""
+        self._lines: list[dict[str, Any]] = []
+
+    def wait_for(self, event: str) -> dict[str, Any]:
+        """Read on until a line of this event."""
+        while True:
+            while self._lines:
+                line = self._lines.pop(0)
+                if line["event"] == event:
+                    return line
+            if not select.select([self._pipe], [], [], DEADLINE_S)[0]:
+                raise AssertionError(f"there is no {event!r} in the log")
+            *lines, self._rest = (self._rest + os.read(self._pipe, 65_536)).split(b"\n")
+            self._lines.extend(map(json.loads, lines))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._pipe)
