@@ -116,6 +116,21 @@ class TestWhatItSays:
             assert socket_settings["FileDescriptorName"] == [kind.name]
             assert (socket_settings["SocketMode"], socket_settings["DirectoryMode"]) == ([mode], [directory_mode])
 
+    def test_systemd_waits_for_it_watches_it_and_reloads_it_as_a_users_does(self) -> None:
+        """What test_user_manager.py tries is tried for a host too."""
+        of_a_user = confine.settings(ROOT / "contrib" / "user" / UNIT.name)
+        names = (
+            "Type",
+            "WatchdogSec",
+            "ExecReload",
+            "Restart",
+            "RestartPreventExitStatus",
+            "KillMode",
+            "TimeoutStopSec",
+        )
+        for name in (*names, "Environment"):
+            assert SETTINGS[name] == of_a_user[name]
+
     def test_the_end_of_the_daemon_leaves_the_sockets_of_systemd(self) -> None:
         assert SETTINGS["RuntimeDirectoryPreserve"] == ["yes"]
 

@@ -17,7 +17,7 @@ from helpers.user_manager import UnitLog, UserManager, needs_user_manager
 from helpers.users import NOBODY, as_user, directory_of, python_as
 
 UNITS = ROOT / "contrib" / "user"
-PROGRAM, TIMEOUT = "/usr/bin/secretd", "--timeout 120"
+PROGRAM, TIMEOUT, WATCHDOG = "/usr/bin/secretd", "--timeout 120", "WatchdogSec=30"
 
 # The unit's own, but for who runs it: the tests' interpreter, which says what it does to the test.
 DROP_IN = """\
@@ -82,17 +82,17 @@ class Installed:
 
 
 @contextmanager
-def installed(command: str, timeout: str = TIMEOUT, more: str = "") -> Iterator[Installed]:
-    """Install the units, with another program and another time, for a manager of their own.
+def installed(command: str, timeout: str = TIMEOUT, watchdog: str = WATCHDOG, more: str = "") -> Iterator[Installed]:
+    """Install the units, with another program and other times, for a manager of their own.
 
     Args:
         command: what runs secretd.
-        timeout: the option, as it is to be.
+        timeout, watchdog: the option and the setting, as they are to be.
         more: lines of the drop-in, for the service.
     """
     with directory_of(NOBODY) as root, UserManager(root, NOBODY) as manager:
         for unit in UNITS.iterdir():
-            text = unit.read_text().replace(PROGRAM, command).replace(TIMEOUT, timeout)
+            text = unit.read_text().replace(PROGRAM, command).replace(TIMEOUT, timeout).replace(WATCHDOG, watchdog)
             (manager.units / unit.name).write_text(text)
         drop_in = manager.units / "secretd.service.d" / "test.conf"
         drop_in.parent.mkdir()
@@ -112,6 +112,7 @@ def test_there_are_units() -> None:
     assert {unit.name for unit in UNITS.iterdir()} == {"secretd.service", "secretd.socket", "secretd-ro.socket"}
     service = (UNITS / "secretd.service").read_text()
     assert f"\nExecStart={PROGRAM} --session {TIMEOUT}\n" in service
+    assert f"\n{WATCHDOG}\n" in service
 
 
 def test_a_connection_starts_it_and_idleness_ends_it_and_nobody_is_lost() -> None:
@@ -171,8 +172,8 @@ def test_it_is_reloaded() -> None:
 
 
 def test_a_loop_that_is_stuck_is_noticed_and_the_daemon_started_again() -> None:
-    more = "WatchdogSec=1\nExecStart=\n" + f'ExecStart={python_as(NOBODY)[-1]} -P -c "{STUCK}" --session\n'
-    with installed(python(), more=more) as units:
+    more = "ExecStart=\n" + f'ExecStart={python_as(NOBODY)[-1]} -P -c "{STUCK}" --session\n'
+    with installed(python(), watchdog="WatchdogSec=1", more=more) as units:
         units.manager.ctl("start", "secretd.service")
         pid = units.log.wait_for("ready")["pid"]
         units.manager.ctl("kill", "--signal=SIGUSR1", "secretd.service")
