@@ -172,6 +172,25 @@ PAGE_BYTES = Limit(
     245_760, "bytes", source="MESSAGE_BYTES less the envelope", seen="fewer entries, with truncated and a next marker"
 )
 
+# Events.
+
+SUBSCRIBED_SECRETS = Limit(
+    64, "secrets", source="ours; of one connection, beside a subscription to all", seen="invalid-request"
+)
+EVENT_BYTES_WAITING = Limit(
+    262_144, "bytes", source="ours; of one connection whose peer does not read them", seen="lost"
+)
+EVENTS_BACKLOG = Limit(
+    1_024, "changes", source="ours; that wait to be told to anyone; what two seconds bring on a fast disk", seen="lost"
+)
+EVENTS_PER_ROUND = Limit(64, "changes", source="ours; told to all before those that came since", seen="never")
+TELLING_MILLISECONDS = Limit(
+    1, "milliseconds", source="ours; of telling subscribers, before others have their turn", seen="waits"
+)
+CLIENT_EVENTS = Limit(
+    4_096, "events", source="ours; that our clients keep for a program that does not take them", seen="lost"
+)
+
 # The store. The stricter engine to come, etcd, decides.
 
 STORE_KEY_BYTES = Limit(256, "bytes", source="ours; the longest key in use has 33", seen="never")

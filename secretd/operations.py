@@ -3,7 +3,7 @@
 A row is an operation: its name, what it takes and gives (two frozen dataclasses), the permission a caller
 needs for it, and whether it reveals or changes something.  The doors, the native schema, the command line's
 help and docs/operations.md follow from the rows; the core registers a handler for each, and tests hold all
-of them total.
+of them total.  EVENTS is the other table: what a subscriber is told unasked.
 
 How a field is written follows from its type alone:
 
@@ -211,6 +211,62 @@ class LookupByUsage(Request[Found]):
     """Find the secret that has a usage."""
 
     usage: Annotated[Usage, Help("the usage: its type and id")]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed(Reply):
+    """The reply to a subscription: events follow as they happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe(Request[Subscribed]):
+    """Tell this connection, until it ends, of changes to the secrets that you may see, or to one of them."""
+
+    secret: Annotated[UUID | None, Help("only of changes to this secret, whether or not it is there")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed(Reply):
+    """The reply to the end of a subscription."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe(Request[Unsubscribed]):
+    """End a subscription of this connection, or all of them."""
+
+    secret: Annotated[UUID | None, Help("only the subscription to this secret")] = None
+
+
+class Event:
+    """What a subscriber is told unasked: a frozen dataclass."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretDefined(Entry, Event):
+    """A secret is new, or new to who is told: what a list says of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretChanged(Entry, Event):
+    """The attributes of a secret were set: what a list says of it now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChanged(Entry, Event):
+    """The value of a secret was set: what a list says of it now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretDeleted(Event):
+    """A secret is gone, or who is told may see it no more."""
+
+    secret: _Secret
+    usage: Annotated[Usage | None, Help("what it was for")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventsLost(Event):
+    """Events were lost: only a list says how things are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +500,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("delete", Delete, Deleted, Permission.DELETE, AuditLevel.CHANGE),
     Operation("list", List, Listed, Permission.SEARCH, AuditLevel.NONE),
     Operation("lookup-by-usage", LookupByUsage, Found, Permission.GETATTR, AuditLevel.NONE),
+    Operation("subscribe", Subscribe, Subscribed, Permission.SEARCH, AuditLevel.NONE),
+    Operation("unsubscribe", Unsubscribe, Unsubscribed, Permission.SEARCH, AuditLevel.NONE),
     Operation("seal-status", SealStatus, SealReport, Permission.ADMIN, AuditLevel.NONE),
     Operation("seal-rotate", SealRotate, SealRotated, Permission.ADMIN, AuditLevel.CHANGE),
     Operation("seal-retire", SealRetire, SealRetired, Permission.ADMIN, AuditLevel.CHANGE),
@@ -457,6 +515,15 @@ OPERATIONS: tuple[Operation, ...] = (
 
 BY_NAME: dict[str, Operation] = {operation.name: operation for operation in OPERATIONS}
 BY_REQUEST: dict[type[Request[Reply]], Operation] = {operation.request: operation for operation in OPERATIONS}
+
+EVENTS: dict[str, type[Event]] = {
+    "defined": SecretDefined,
+    "changed": SecretChanged,
+    "value-changed": ValueChanged,
+    "deleted": SecretDeleted,
+    "lost": EventsLost,
+}
+"""What subscribers are told, by its name on the native wire."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from secretd import __version__
-from secretd.cli import attributes, backup, checking, daemon, finding, sealing, values
+from secretd.cli import attributes, backup, checking, daemon, events, finding, sealing, values
 from secretd.cli.border import LeaveShell, run_command
 from secretd.cli.completion import completion
 from secretd.cli.invocation import Invocation, shared_options
@@ -34,6 +34,7 @@ COMMANDS = (
     values.secret_generate_value,
     finding.secret_list,
     finding.secret_lookup,
+    events.secret_event,
     sealing.seal_status,
     sealing.seal_rotate,
     sealing.seal_retire,

@@ -21,7 +21,9 @@ import click
 from secretd.cli.colours import heading
 from secretd.client import write_secret
 from secretd.model import SecretDocument, SecretValue, Usage
-from secretd.operations import Entry, Field, KeyringVersions, Problem, Reply, fields_of
+from secretd.operations import EVENTS, Entry, Event, Field, KeyringVersions, Problem, Reply, fields_of
+
+_EVENT_NAMES = {event: name for name, event in EVENTS.items()}
 
 # C1 controls are legal in XML, and some terminals obey them. A character reference means the same.
 _CONTROLS = re.compile("[\x7f-\x9f]")
@@ -68,6 +70,11 @@ def as_json(reply: Reply | Sequence[Entry], more: Mapping[str, object] = Mapping
     """
     content = {**_record(reply), **more} if isinstance(reply, Reply) else [_record(entry) for entry in reply]
     return json.dumps(content, indent=2) + "\n"
+
+
+def event_as_json(event: Event) -> str:
+    """Spell an event as JSON, on a line of its own."""
+    return json.dumps({"event": _EVENT_NAMES[type(event)], **_record(event)}) + "\n"
 
 
 def as_xml(document: SecretDocument) -> str:

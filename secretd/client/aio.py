@@ -2,7 +2,8 @@
 
 It watches the socket itself, as asyncio's streams can't carry descriptors.  It sets no time limits of its own: that is
 asyncio.timeout's business, and a call may be cancelled at any moment.  Its request may then still be carried out, its
-answer is dropped, and the connection serves on: a request that has begun to go out goes out whole.
+answer is dropped, and the connection serves on: a request that has begun to go out goes out whole.  It never connects
+anew by itself: what happened meanwhile would be missed without a word.
 
 Source: docs/protocol.md.
 """
@@ -12,15 +13,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
-from secretd.client.exchange import Exchange, OutgoingRequest
+from secretd.client.exchange import Answer, Exchange, OutgoingRequest
+from secretd.client.news import News
 from secretd.client.peer import check_peer
 from secretd.client.transport import broken, closed, new_socket, receive_some, unreachable, went_away
 from secretd.errors import SecretdError
-from secretd.operations import Reply, ReplyT, Request
+from secretd.operations import Event, Reply, ReplyT, Request
 
 _QUEUE_FULL_S = 0.02  # how long to wait for room in the listener's queue: the kernel tells nobody when there is
 
@@ -35,6 +38,8 @@ class AsyncClient:
         self._waiting: dict[int, asyncio.Future[Reply | SecretdError]] = {}
         self._outgoing: deque[OutgoingRequest] = deque()
         self._writing = False
+        self._news = News()
+        self._news_came = asyncio.Event()
         self._ended: SecretdError | None = None
         self._loop.add_reader(connection, self._readable)
 
@@ -78,6 +83,21 @@ class AsyncClient:
             raise outcome
         return cast(ReplyT, outcome)
 
+    async def events(self) -> AsyncIterator[Event]:
+        """Give the events of what was subscribed to, as they come, each to one taker; the end after the last of them.
+
+        Raises:
+            UnreachableError: the connection is closed, or the daemon went away, which this never ends without.
+            RemoteProtocolError: what the daemon sent cannot be understood.
+        """
+        while True:
+            while (event := self._news.take()) is not None:
+                yield event
+            if self._ended is not None:
+                raise _again(self._ended)
+            self._news_came.clear()
+            await self._news_came.wait()
+
     async def close(self) -> None:
         """Close the connection; calls that still wait fail. Once is enough, twice does no harm."""
         self._end(closed())
@@ -93,8 +113,8 @@ class AsyncClient:
     def _readable(self) -> None:
         try:
             goes_on = receive_some(self._socket, self._exchange)
-            while (answer := self._exchange.next_answer()) is not None:
-                self._settle(answer.serial, answer.outcome)
+            while (received := self._exchange.next_received()) is not None:
+                self._take_in(received)
         except BlockingIOError:
             return
         except OSError as error:
@@ -104,6 +124,13 @@ class AsyncClient:
         else:
             if not goes_on:
                 self._end(went_away())
+
+    def _take_in(self, received: Answer | Event) -> None:
+        if isinstance(received, Answer):
+            self._settle(received.serial, received.outcome)
+        else:
+            self._news.add(received)
+            self._news_came.set()
 
     def _settle(self, serial: int, outcome: Reply | SecretdError) -> None:
         waiter = self._waiting.pop(serial, None)
@@ -142,6 +169,7 @@ class AsyncClient:
         if self._ended is not None:
             return
         self._ended = reason
+        self._news_came.set()
         self._loop.remove_reader(self._socket)
         self._drop_outgoing()
         self._exchange.close()

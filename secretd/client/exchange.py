@@ -1,4 +1,4 @@
-"""What both clients share: requests out, answers in, and no socket.
+"""What both clients share: requests out, answers and events in, and no socket.
 
 One Exchange serves one connection.  It allots the serials, remembers what was asked, and finds for every
 reply the request it belongs to, by serial or, for a request that the daemon could not read, by ordinal.
@@ -9,8 +9,9 @@ The rules it keeps:
 - Every descriptor that arrives is closed here, whatever becomes of its message.
 - A reply that cannot be understood is the daemon's fault (RemoteProtocolError), never the caller's. If it at least
   says which request it answers, only that one fails; otherwise the connection is of no more use.
+- An event that nobody subscribed to is such a fault, too. After the end of a subscription some may still come.
 
-Source: docs/protocol.md, "Requests and replies".
+Source: docs/protocol.md, "Requests and replies" and "Events".
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from secretd import limits
+from secretd.documents.events import is_event, read_event
 from secretd.documents.messages import ReplyDocument, read_reply, write_request
 from secretd.errors import InvalidValueError, RemoteProtocolError, SecretdError
 from secretd.model import SecretValue
-from secretd.operations import OPERATIONS, Reply, Request, fields_of
+from secretd.operations import OPERATIONS, Event, Reply, Request, Subscribe, fields_of
 from secretd.wire.memfd import read_value, seal_value
 from secretd.wire.native import Message, NativeFraming, Pause
 from secretd.wire.outgoing import Outgoing
@@ -70,6 +72,7 @@ class Exchange:
         self._pending: dict[int, _Pending] = {}
         self._serials: dict[int, int] = {}
         self._next_serial = 0
+        self._subscribed = False
 
     def request(self, request: Request[Reply]) -> OutgoingRequest:
         """Write a request under a serial of its own; it counts as sent from here on.
@@ -86,20 +89,26 @@ class Exchange:
         data = self._framing.send(body)
         self._pending[serial] = _Pending(self._framing.sent, type(request))
         self._serials[self._framing.sent] = serial
+        self._subscribed = self._subscribed or isinstance(request, Subscribe)
         return OutgoingRequest(memoryview(data), descriptor, serial=serial)
 
     def receive(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
         """Take in what one recvmsg gave."""
         _close_all(self._framing.receive(data, descriptors))
 
-    def next_answer(self) -> Answer | None:
-        """Give the next answer, if one is there.
+    def next_received(self) -> Answer | Event | None:
+        """Give the next answer or event, if one is there.
 
         Raises:
             RemoteProtocolError: the daemon broke the protocol in a way that leaves the connection of no use.
         """
         message = self._framing.next_event()
-        return None if isinstance(message, Pause) else self._answer(message)
+        if isinstance(message, Pause):
+            return None
+        try:
+            return self._event(message) if is_event(message.body) else self._answer(message)
+        finally:
+            _close_all(message.descriptors)
 
     def close(self) -> None:
         """Close what is left."""
@@ -112,13 +121,18 @@ class Exchange:
         self._next_serial = (serial + 1) % (limits.SERIAL + 1)
         return serial
 
-    def _answer(self, message: Message) -> Answer:
+    def _event(self, message: Message) -> Event:
+        if not self._subscribed or message.descriptors:
+            raise RemoteProtocolError("the daemon sent an event that nobody asked for, or a descriptor beside one")
         try:
-            document = _read(message)
-            serial, pending = self._settle(document)
-            return Answer(serial, document.error or _result(document, pending, message.descriptors))
-        finally:
-            _close_all(message.descriptors)
+            return read_event(message.body)
+        except SecretdError as error:
+            raise RemoteProtocolError(f"the daemon sent an event that cannot be understood: {error.message}") from None
+
+    def _answer(self, message: Message) -> Answer:
+        document = _read(message)
+        serial, pending = self._settle(document)
+        return Answer(serial, document.error or _result(document, pending, message.descriptors))
 
     def _settle(self, document: ReplyDocument) -> tuple[int, _Pending]:
         serial = document.serial if document.message is None else self._serials.get(document.message)

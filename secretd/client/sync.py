@@ -1,12 +1,15 @@
 """The client that blocks: one connection, one call at a time, from one thread at a time.
 
-A call that ends in anything but an answer leaves the stream in an unknown place, so it ends the connection too.
+A call that ends in anything but an answer leaves the stream in an unknown place, so it ends the connection too. A
+wait for events that ends without one does not. The client never connects anew by itself: what happened meanwhile
+would be missed without a word.
 
 Source: docs/protocol.md.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import time
@@ -17,10 +20,11 @@ from types import TracebackType
 from typing import Self, cast
 
 from secretd.client.exchange import Answer, Exchange, OutgoingRequest
+from secretd.client.news import News
 from secretd.client.peer import check_peer
 from secretd.client.transport import broken, closed, new_socket, receive_some, unreachable, went_away
 from secretd.errors import SecretdError, UnreachableError
-from secretd.operations import ReplyT, Request
+from secretd.operations import Event, ReplyT, Request
 
 _TIMEVAL = struct.Struct("ll")  # struct timeval: seconds, microseconds
 
@@ -42,6 +46,7 @@ class Client:
     def __init__(self, path: Path, *, timeout_s: float = 30.0, descriptors: bool = False) -> None:
         self._timeout_s = timeout_s
         self._exchange = Exchange(descriptors=descriptors)
+        self._news = News()
         self._socket = _connect(path, timeout_s)
 
     def call(self, request: Request[ReplyT]) -> ReplyT:
@@ -66,6 +71,38 @@ class Client:
         if isinstance(outcome, SecretdError):
             raise outcome
         return cast(ReplyT, outcome)
+
+    def events(self, timeout_s: float | None = None) -> Iterator[Event]:
+        """Give the events of what was subscribed to, as they come; calls may be made in between.
+
+        Args:
+            timeout_s: for how long in all; then it ends, and may be begun anew. None: for ever.
+
+        Raises:
+            UnreachableError: the connection is closed, or the daemon went away, which this never ends without.
+            RemoteProtocolError: what the daemon sent cannot be understood; the connection is closed now.
+        """
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while (event := self._next_event(deadline)) is not None:
+            yield event
+
+    def _next_event(self, deadline: float) -> Event | None:
+        """Wait for an event; None if none came in time."""
+        if (event := self._news.take()) is not None:
+            return event
+        if self._socket.fileno() < 0:
+            raise closed()
+        with ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            try:
+                # Every call was answered, or ended the connection: what comes is an event.
+                event = cast(Event, self._next_received(deadline))
+            except TimeoutError:
+                event = None
+            except OSError as error:
+                raise broken(error) from None
+            on_failure.pop_all()
+        return event
 
     def close(self) -> None:
         """Close the connection; once is enough, twice does no harm."""
@@ -102,17 +139,22 @@ class Client:
             outgoing.close()
 
     def _receive(self, deadline: float) -> Answer:
-        while (answer := self._exchange.next_answer()) is None:
+        while not isinstance(received := self._next_received(deadline), Answer):
+            self._news.add(received)
+        return received
+
+    def _next_received(self, deadline: float) -> Answer | Event:
+        while (received := self._exchange.next_received()) is None:
             self._wait_until(deadline)
             if not receive_some(self._socket, self._exchange):
                 raise went_away()
-        return answer
+        return received
 
     def _wait_until(self, deadline: float) -> None:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
-        self._socket.settimeout(left_s)
+        self._socket.settimeout(None if left_s == math.inf else left_s)
 
 
 def _connect(path: Path, timeout_s: float) -> socket.socket:

@@ -47,8 +47,8 @@ def broken(error: OSError) -> UnreachableError:
 
 
 def went_away() -> UnreachableError:
-    """Say that the daemon ended the connection while something was still asked of it."""
-    return UnreachableError("the daemon went away before it answered; whether it did as asked is unknown")
+    """Say that the daemon ended the connection while something was still wanted of it."""
+    return UnreachableError("the daemon went away; whether it did what it did not answer is unknown")
 
 
 def closed() -> UnreachableError:

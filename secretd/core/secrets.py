@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import Access, Target
+from secretd.core.events import Events
 from secretd.core.generate import generate_value
 from secretd.core.locks import KeyLocks
 from secretd.core.sealing import Seal
@@ -40,11 +41,12 @@ T = TypeVar("T")
 class Secrets:
     """The secrets of both homes, and what may be done with them."""
 
-    def __init__(self, access: Access, seal: Seal, persistent: Home, ephemeral: Home) -> None:
+    def __init__(self, access: Access, seal: Seal, persistent: Home, ephemeral: Home, events: Events) -> None:
         self._access = access
         self._seal = seal
         self._persistent = persistent
         self._ephemeral = ephemeral
+        self._events = events
         self._locks = KeyLocks()
 
     async def allocate_id(self, caller: Caller, request: ops.AllocateId) -> ops.Changed:
@@ -123,7 +125,9 @@ class Secrets:
             state = await self._visible(caller, request.secret)
             self._access.require(caller, Permission.DELETE, state.target)
             self._check_digest(state, request.digest)
-            await self._remove_everywhere(request.secret)
+            with self._events.watching():
+                await self._remove_everywhere(request.secret)
+            self._events.changed(state, None, None)
             return ops.Deleted()
 
         async with self._locks.hold(request.secret):
@@ -183,8 +187,12 @@ class Secrets:
             wanted, value = decide(before)
             self._authorise_after(caller, before, Target(secret, wanted))
             _keep_private(before, wanted)
-            state = await self._put(before, secret, wanted, value, caller.uid)
-            return ops.Changed(secret, self._digest(state))
+            with self._events.watching():
+                state = await self._put(before, secret, wanted, value, caller.uid)
+            changed = ops.Changed(secret, self._digest(state))
+            # Under the secret's lock, and without a wait since the commit: so events keep the order of commits.
+            self._events.changed(before, state, changed.digest)
+            return changed
 
         async with self._locks.hold(secret):
             return await _settled(attempt)

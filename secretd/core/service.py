@@ -18,6 +18,7 @@ from secretd.core.access import Access
 from secretd.core.backup import Backups
 from secretd.core.checking import Checking
 from secretd.core.ephemeral import EphemeralSecrets
+from secretd.core.events import Events, Listener
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
 from secretd.core.listing import Listing
@@ -34,6 +35,7 @@ from secretd.model import Caller, MemoryStatus, Mode, Permission, SealState
 from secretd.store.base import Store
 
 Handler = Callable[[Caller, Any], Awaitable[ops.Reply]]
+ListenerHandler = Callable[[Caller, Any, Listener], ops.Reply]
 
 _SEALING = frozenset({Permission.WRITE, Permission.DELETE})
 """The permissions of the operations that seal records."""
@@ -70,11 +72,16 @@ class Service:
         self._checking = Checking(store, seal, quotas, self._wholeness)
         self._backups = Backups(store, seal, self._wholeness)
         self._restores = Restores(store, seal, self._wholeness, self._uses, self._resealing, ephemeral, self._in_flight)
-        self._secrets = Secrets(access, seal, persistent, ephemeral)
+        self._events = Events(access)
+        self._secrets = Secrets(access, seal, persistent, ephemeral, self._events)
         self._handlers = self._make_handlers(
             Listing(access, seal, persistent, ephemeral),
             SealAdmin(seal, self._uses, self._resealing, self._in_flight),
         )
+        self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
+            ops.Subscribe: self._subscribe,
+            ops.Unsubscribe: self._unsubscribe,
+        }
 
     async def unsealed(self) -> None:
         """Go on with what waits for the keyrings to be open."""
@@ -135,8 +142,19 @@ class Service:
         """
         self._access.admit(caller, permission)
 
-    async def call(self, caller: Caller, request: ops.Request[ops.ReplyT]) -> ops.ReplyT:
+    def forget(self, listener: Listener) -> None:
+        """Tell a listener no more, whether or not it was told anything."""
+        self._events.unsubscribe(listener)
+
+    async def call(
+        self, caller: Caller, request: ops.Request[ops.ReplyT], listener: Listener | None = None
+    ) -> ops.ReplyT:
         """Do one operation.
+
+        Args:
+            caller: who asks.
+            request: what for.
+            listener: who is to be told, if it is about events; always the same one for a connection.
 
         Raises:
             SecretdError: what the operation's handler raises; AccessDeniedError; SealError while sealed.
@@ -147,7 +165,7 @@ class Service:
             self._access.admit(caller, operation.permission)
             if operation.request is not ops.Status:
                 self._seal.require_open()
-            reply = await self._handle(operation, caller, request)
+            reply = await self._handle(operation, caller, request, listener)
             outcome = "ok"
         except SecretdError as error:
             outcome = error.code
@@ -156,7 +174,13 @@ class Service:
             await self._account(operation, caller, outcome)
         return cast(ops.ReplyT, reply)
 
-    async def _handle(self, operation: ops.Operation, caller: Caller, request: ops.Request[Any]) -> ops.Reply:
+    async def _handle(
+        self, operation: ops.Operation, caller: Caller, request: ops.Request[Any], listener: Listener | None
+    ) -> ops.Reply:
+        if operation.request in self._listener_handlers:
+            if listener is None:
+                raise RuntimeError("a subscription without a listener")
+            return self._listener_handlers[operation.request](caller, request, listener)
         handler = self._handlers[operation.request]
         if operation.audit is ops.AuditLevel.CHANGE and operation.request is not ops.StoreAccept:
             self._wholeness.require()
@@ -172,6 +196,14 @@ class Service:
         """Record what reveals or changes something, before its answer leaves."""
         if operation.audit is not ops.AuditLevel.NONE:
             _log.debug("operation", extra={"operation": operation.name, "uid": caller.uid, "outcome": outcome})
+
+    def _subscribe(self, caller: Caller, request: ops.Subscribe, listener: Listener) -> ops.Subscribed:
+        self._events.subscribe(caller, listener, request.secret)
+        return ops.Subscribed()
+
+    def _unsubscribe(self, _: Caller, request: ops.Unsubscribe, listener: Listener) -> ops.Unsubscribed:
+        self._events.unsubscribe(listener, request.secret)
+        return ops.Unsubscribed()
 
     async def _store_accept(self, _: Caller, __: ops.StoreAccept) -> ops.StoreAccepted:
         # How often the current keys were used may be among what was lost, so they seal nothing any more.

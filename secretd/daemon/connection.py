@@ -60,6 +60,7 @@ class Connection:
         self._outgoing_cost = 0
         self._writing = False
         self._taken_at = self._begun_at = self._sent_at = self._loop.time()
+        session.attach(self._send_unasked)
         self._watch_reads()
 
     def drain(self) -> None:
@@ -207,6 +208,14 @@ class Connection:
             return
         self._outgoing.append(answer)
         self._owe(answer.cost)
+
+    def _send_unasked(self, answer: Answer) -> None:
+        """Send what answers nothing, unless the end is near: it would never come while there is news."""
+        if self._state is _State.OPEN and not self._draining:
+            self._send(answer)
+            if not self._writing:
+                self._flush()
+            self._watch_reads()
 
     def _owe(self, cost: int) -> None:
         self._outgoing_cost += cost

@@ -1,6 +1,6 @@
-"""Makes the schemas of requests and replies from the table of operations.
+"""Makes the schemas of requests, replies and events from the table of operations.
 
-The files schemas/request.rng and schemas/reply.rng are what this module writes (by contrib/generate); they are
+The files schemas/request.rng, reply.rng and event.rng are what this module writes (by contrib/generate); they are
 checked in so that others can read and use them, and a test compares.  The order of elements is free, as
 docs/protocol.md promises.
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from secretd.documents.shapes import ERROR, REPLY, REQUEST, Attribute, Child, Shape
+from secretd.documents.shapes import ERROR, EVENT, REPLY, REQUEST, Attribute, Child, Shape
 
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -42,6 +42,11 @@ def reply_schema() -> str:
     start = f'<element name="reply"><choice>{by_serial}{by_ordinal}</choice></element>'
     error_definition = f'<define name="reply.error">{_element("error", ERROR)}</define>'
     return _grammar(start, _definitions(results, "reply") + error_definition)
+
+
+def event_schema() -> str:
+    """Write the schema of events."""
+    return _grammar(f'<element name="event">{_choice(EVENT, "event")}</element>', _definitions(EVENT, "event"))
 
 
 def _grammar(start: str, definitions: str) -> str:

@@ -15,7 +15,7 @@ from secretd import limits
 from secretd.documents.scalars import LIBVIRT_UUID, YES_NO, Scalar, enumeration, number, one_of, scalar_of
 from secretd.errors import WIRE_ERRORS
 from secretd.model import SecretDocument, SecretValue, Usage, UsageType
-from secretd.operations import OPERATIONS, Field, fields_of
+from secretd.operations import EVENTS, OPERATIONS, Field, fields_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +125,4 @@ REPLY = Shape(
     {"serial": Attribute(SERIAL), "message": Attribute(ORDINAL)},
     {operation.name: Child(shape_of(operation.reply)) for operation in OPERATIONS} | {"error": Child(ERROR)},
 )
+EVENT = Shape(children={name: Child(shape_of(event)) for name, event in EVENTS.items()})

@@ -11,25 +11,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from secretd import limits
+from secretd.core.events import Listener
 from secretd.core.service import Service
+from secretd.documents.events import write_event
 from secretd.documents.messages import RequestDocument, RequestError, open_request, write_error, write_reply
 from secretd.doors.border import error_for_peer
-from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Session, Taken
+from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Send, Session, Taken
 from secretd.doors.stepping import Done, Waiting, step
+from secretd.doors.unread import UnreadEvents
 from secretd.errors import AccessDeniedError, BusyError, InvalidValueError, RemoteProtocolError, SecretdError
 from secretd.model import Caller, SecretValue
-from secretd.operations import GotValue, Reply, Request
+from secretd.operations import Event, EventsLost, GotValue, Reply, Request
 from secretd.wire import memfd
 from secretd.wire.native import Message, NativeFraming, Pause, State
 
+_LOST = write_event(EventsLost())
 
-class NativeSession(Session):
+
+class NativeSession(Session, Listener):
     """One connection of the native door."""
 
     def __init__(self, service: Service, caller: Caller) -> None:
         self._service = service
         self._caller = caller
         self._framing = NativeFraming()
+        self._unread: UnreadEvents | None = None
         self._broken = False
 
     @property
@@ -71,8 +77,18 @@ class NativeSession(Session):
             return Taken(self._begin(event), event.descriptors)
         return Nothing.MORE if event is Pause.END else Nothing.YET
 
+    def attach(self, send: Send) -> None:
+        """Take in where to send events."""
+        self._unread = UnreadEvents(self._framing.send, send)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Send events, as far as the peer reads them."""
+        if self._unread is not None:
+            self._unread.add(map(write_event, events), _LOST)
+
     def give_up(self) -> tuple[int, ...]:
-        """Drop what was received and not taken."""
+        """Drop what was received and not taken, and listen no more."""
+        self._service.forget(self)
         return self._framing.take_descriptors()
 
     def _begin(self, message: Message) -> Done[Answer] | Waiting[Answer]:
@@ -101,7 +117,7 @@ class NativeSession(Session):
         try:
             self._service.admit(self._caller, document.operation.permission)
             request = _read(document, message.descriptors)
-            return self._reply(document, await self._service.call(self._caller, request))
+            return self._reply(document, await self._service.call(self._caller, request, self))
         except Exception as error:  # noqa: BLE001  # the request border
             return self._error(error_for_peer(error), message.ordinal, document.serial)
 

@@ -46,6 +46,10 @@ class Taken:
     spent: tuple[int, ...] = ()
 
 
+Send = Callable[[Answer], None]
+"""Takes a message for the peer that answers nothing; drops it if the connection is about to end."""
+
+
 class Nothing(Enum):
     """Why no message was taken."""
 
@@ -83,8 +87,12 @@ class Session(ABC):
         """Take the next message that is whole, and begin to answer it."""
 
     @abstractmethod
+    def attach(self, send: Send) -> None:
+        """Take in, once and before any message, where to send what answers nothing."""
+
+    @abstractmethod
     def give_up(self) -> tuple[int, ...]:
-        """Drop what was received and not taken; gives the descriptors it kept, to be closed."""
+        """End: drop what was received and not taken, send no more; gives the descriptors it kept, to be closed."""
 
 
 OpenSession = Callable[[Caller], Session]

@@ -46,6 +46,8 @@ from secretd.operations import (
     SealRotated,
     Slot,
     StoreAccepted,
+    Subscribed,
+    Unsubscribed,
     You,
 )
 
@@ -58,6 +60,8 @@ JSON_OF_REPLIES = [
     pytest.param(Changed(ID, DIGEST), {"secret": str(ID), "digest": DIGEST}, id="Changed"),
     pytest.param(Found(ID, DIGEST), {"secret": str(ID), "digest": DIGEST}, id="Found"),
     pytest.param(Deleted(), {}, id="Deleted"),
+    pytest.param(Subscribed(), {}, id="Subscribed"),
+    pytest.param(Unsubscribed(), {}, id="Unsubscribed"),
     pytest.param(GotValue(SecretValue(b"\xff\0")), {"value": "/wA="}, id="GotValue"),
     pytest.param(
         GotXml(DIGEST, SecretDocument(Attributes(usage=USAGE, description="d", private=True), ID)),

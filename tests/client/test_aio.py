@@ -292,7 +292,7 @@ LAST_WORDS = b"<reply message='2'><error code='no-secret'>last words</error></re
 @pytest.mark.parametrize(
     ("said", "error"),
     [
-        pytest.param(b"", UnreachableError("the daemon went away before it answered"), id="without-a-word"),
+        pytest.param(b"", UnreachableError("the daemon went away"), id="without-a-word"),
         pytest.param(LAST_WORDS, NotFoundError("last words"), id="with-last-words"),
     ],
 )

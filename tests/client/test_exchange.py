@@ -25,7 +25,7 @@ def answers(exchange: Exchange, data: bytes) -> list[Answer]:
     """Take in bytes, and give the answers in them."""
     exchange.receive(data)
     found = []
-    while (answer := exchange.next_answer()) is not None:
+    while (answer := exchange.next_received()) is not None:
         found.append(answer)
     return found
 
@@ -82,9 +82,9 @@ def test_answers_before_garbage_count() -> None:
     exchange = Exchange()
     exchange.request(Delete(ID))
     exchange.receive(reply(0) + b"garbage\0")
-    assert exchange.next_answer() == Answer(0, Deleted())
+    assert exchange.next_received() == Answer(0, Deleted())
     with pytest.raises(RemoteProtocolError, match="no reply"):
-        exchange.next_answer()
+        exchange.next_received()
 
 
 @given(st.lists(st.sampled_from([b"\0", reply(0), reply(1), reply(7), b"<reply", b"<"]) | st.binary(max_size=20)))

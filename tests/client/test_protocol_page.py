@@ -12,10 +12,11 @@ import pytest
 
 from secretd import limits
 from secretd.client import read_secret, write_secret
+from secretd.documents.events import is_event, read_event, write_event
 from secretd.documents.messages import open_request, read_reply, write_request
 from secretd.errors import WIRE_ERRORS
 from secretd.model import SecretValue, UsageType
-from secretd.operations import BY_NAME, OPERATIONS, Reply, Request, fields_of
+from secretd.operations import BY_NAME, EVENTS, OPERATIONS, Reply, Request, fields_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 EXAMPLES = re.findall(r"^    (?:[<>] )?(<(?:request|reply)\b.*)$", PAGE, re.MULTILINE)
@@ -78,7 +79,8 @@ def asked_by(body: bytes) -> type[Request[Reply]]:
 
 def test_the_conversation_has_every_operation_and_answers_it() -> None:
     sent = [body.encode() for side, body in CONVERSATION if side == ">"]
-    answered = [read_reply(body.encode()) for side, body in CONVERSATION if side == "<"]
+    received = [body.encode() for side, body in CONVERSATION if side == "<"]
+    answered = [read_reply(body) for body in received if not is_event(body)]
     requests = {document.serial: document for document in map(open_request, filter(is_request, sent))}
     assert {document.operation.name for document in requests.values()} == set(BY_NAME)
     by_serial = {reply.serial: reply for reply in answered if reply.serial is not None}
@@ -89,6 +91,19 @@ def test_the_conversation_has_every_operation_and_answers_it() -> None:
     by_ordinal = [reply.message for reply in answered if reply.message is not None]
     assert by_ordinal == [place for place, body in enumerate(sent, 1) if not is_request(body)]
     assert by_ordinal
+
+
+def test_every_event_is_shown_as_it_is_written() -> None:
+    shown = [body.encode() for side, body in CONVERSATION if side == "<" and is_event(body.encode())]
+    events = [read_event(body) for body in shown]
+    # What the schema promises of "changed" it promises of "defined".
+    assert {type(event) for event in events} == set(EVENTS.values()) - {EVENTS["changed"]}
+    assert [write_event(event) for event in events] == shown
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_event_has_its_line(name: str) -> None:
+    assert re.search(rf"^\| `{name}` \|", section("## Events"), re.MULTILINE)
 
 
 def is_request(body: bytes) -> bool:
@@ -131,6 +146,9 @@ def test_the_other_bounds_are_the_ones_in_force() -> None:
     assert f"Beyond {limits.REQUESTS_IN_FLIGHT} unanswered" in PAGE
     assert f"{limits.REPLY_BYTES_WAITING >> 20} MiB of replies" in PAGE
     assert f"at most {limits.DRAIN_SECONDS} seconds" in PAGE
+    assert f"{limits.SUBSCRIBED_SECRETS} ids" in PAGE
+    assert f"{limits.EVENT_BYTES_WAITING >> 10} KiB of events" in PAGE
+    assert f"{limits.EVENTS_BACKLOG:,} changes" in PAGE
 
 
 def section(title: str) -> str:

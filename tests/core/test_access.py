@@ -47,6 +47,8 @@ def examples(secret: UUID, digest: Digest | None = None) -> list[ops.Request[ops
         ops.Delete(secret, digest),
         ops.List(),
         ops.LookupByUsage(USAGE),
+        ops.Subscribe(secret),
+        ops.Unsubscribe(secret),
         ops.Check(),
         ops.Backup(),
         ops.Restore(VALUE),
@@ -63,6 +65,9 @@ _ABOUT_NO_SECRET = {
     "allocate-id",
     "list",
     "lookup-by-usage",
+    # They answer alike whether or not the secret is there.
+    "subscribe",
+    "unsubscribe",
     "whoami",
     "status",
     "seal-status",

@@ -28,7 +28,7 @@ from secretd.client import AsyncClient, Client
 from secretd.core.service import Service
 from secretd.daemon.accounts import Account, Accounts
 from secretd.doors.native import NativeSession
-from secretd.doors.session import Answer, Nothing, Session, Taken
+from secretd.doors.session import Answer, Nothing, Send, Session, Taken
 from secretd.doors.stepping import Done
 from secretd.errors import BusyError, SecretdError
 
@@ -123,6 +123,9 @@ class Echo(Session):
             return Nothing.MORE if self._ended else Nothing.YET
         self._received = rest
         return Taken(Done(Answer(memoryview((line + newline) * self._copies))))
+
+    def attach(self, send: Send) -> None:
+        pass
 
     def give_up(self) -> tuple[int, ...]:
         return ()

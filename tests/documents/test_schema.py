@@ -11,7 +11,7 @@ from lxml import etree
 
 from helpers.documents import DIGEST, SECRET_ID
 from helpers.tree import ROOT
-from secretd.documents.schema import reply_schema, request_schema
+from secretd.documents.schema import event_schema, reply_schema, request_schema
 from secretd.documents.vocabulary import load_schema
 from secretd.errors import WIRE_ERRORS
 from secretd.operations import OPERATIONS
@@ -30,7 +30,11 @@ def accepts(name: str, document: str) -> bool:
 
 @pytest.mark.parametrize(
     ("name", "made"),
-    [pytest.param("request.rng", request_schema, id="request"), pytest.param("reply.rng", reply_schema, id="reply")],
+    [
+        pytest.param("request.rng", request_schema, id="request"),
+        pytest.param("reply.rng", reply_schema, id="reply"),
+        pytest.param("event.rng", event_schema, id="event"),
+    ],
 )
 def test_the_schema_is_made_from_the_table(name: str, made: object) -> None:
     assert callable(made)
@@ -108,22 +112,23 @@ SECRETS_REFUSED = [
     pytest.param("<secret><frob/></secret>", id="unknown-element"),
 ]
 
+ENTRY = f"secret='{SECRET_ID}' digest='{DIGEST}' ephemeral='no' private='no' has-value='yes'"
 EVENTS_ACCEPTED = [
     pytest.param("<event><lost/></event>", id="lost"),
-    pytest.param(f"<event><defined secret='{SECRET_ID}' digest='{DIGEST}'/></event>", id="defined"),
-    pytest.param(f"<event><changed secret='{SECRET_ID}' digest='{DIGEST}'/></event>", id="changed"),
-    pytest.param(f"<event><changed secret='{SECRET_ID}'/></event>", id="changed-without-digest"),
+    *(pytest.param(f"<event><{name} {ENTRY}/></event>", id=name) for name in ("defined", "changed", "value-changed")),
+    pytest.param(f"<event><defined {ENTRY}><usage type='ceph'><name>a</name></usage></defined></event>", id="usage"),
     pytest.param(f"<event><deleted secret='{SECRET_ID}'/></event>", id="deleted"),
-    pytest.param(f"<event><value-changed secret='{SECRET_ID}'/></event>", id="value-changed"),
 ]
 EVENTS_REFUSED = [
     pytest.param("<event/>", id="nothing"),
     pytest.param("<event><lost/><lost/></event>", id="two"),
     pytest.param(f"<event><lost secret='{SECRET_ID}'/></event>", id="lost-with-an-id"),
     pytest.param("<event><defined/></event>", id="no-id"),
+    pytest.param(f"<event><changed secret='{SECRET_ID}'/></event>", id="changed-without-digest"),
+    pytest.param(f"<event><value-changed {ENTRY}><value>YQ==</value></value-changed></event>", id="with-a-value"),
     pytest.param(f"<event><deleted secret='{BARE_ID}'/></event>", id="without-dashes"),
     pytest.param(f"<event><deleted secret='{SECRET_ID}' digest='{DIGEST}'/></event>", id="deleted-with-digest"),
-    pytest.param(f"<event><changed secret='{SECRET_ID}' digest='{DIGEST.upper()}'/></event>", id="upper-case-digest"),
+    pytest.param(f"<event><changed {ENTRY.replace(DIGEST, DIGEST.upper())}/></event>", id="upper-case-digest"),
     pytest.param(f"<event><undefined secret='{SECRET_ID}'/></event>", id="unknown"),
     pytest.param("<secret/>", id="a-secret"),
 ]

@@ -32,6 +32,9 @@ class FailingService:
     def admit(self, *_: Any) -> None:
         """Let everybody in."""
 
+    def forget(self, *_: Any) -> None:
+        """Tell nobody anything."""
+
     async def call(self, *_: Any) -> ops.Reply:
         """Fail."""
         raise self._error

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from secretd.core.access import Access, Policy, owner_only
+from secretd.core.events import Listener
 from secretd.core.sealing import Seal
 from secretd.core.service import Service
 from secretd.crypto.slots import SlotLocation
 from secretd.model import Caller, Mode, SealState, SlotKind
-from secretd.operations import Reply, Request
+from secretd.operations import Event, Reply, Request
 from secretd.store.base import Store
 from secretd.store.registry import open_store
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
 
 OWNER = Caller(uid=os.geteuid(), gid=os.getegid(), pid=os.getpid())
+
+
+class Told(Listener):
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def tell(self, events: Sequence[Event]) -> None:
+        self.events.extend(events)
+
+
+NOBODY = Told()
 
 
 @dataclass
@@ -31,9 +45,9 @@ class Core:
     store: Store
     seal: Seal
 
-    async def call(self, request: Request[ReplyT], caller: Caller = OWNER) -> ReplyT:
+    async def call(self, request: Request[ReplyT], caller: Caller = OWNER, listener: Listener = NOBODY) -> ReplyT:
         """Do one operation, as the daemon's owner unless told otherwise."""
-        return await self.service.call(caller, request)
+        return await self.service.call(caller, request, listener)
 
 
 def make_seal(root: Path, store: Store, *kinds: SlotKind) -> Seal:
