@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
 from secretd.core.access import Access, Policy, owner_only
 from secretd.core.events import Listener
@@ -29,9 +31,22 @@ class Told(Listener):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self._more = asyncio.Event()
 
     def tell(self, events: Sequence[Event]) -> None:
+        """Keep events."""
         self.events.extend(events)
+        self._more.set()
+
+    async def until(self, event: type[Event], secret: UUID | None = None) -> list[Event]:
+        """Wait for an event of a kind, about this secret if about one; give what came up to it, and forget that."""
+        while True:
+            for place, told in enumerate(self.events, 1):
+                if isinstance(told, event) and getattr(told, "secret", None) == secret:
+                    taken, self.events = self.events[:place], self.events[place:]
+                    return taken
+            self._more.clear()
+            await self._more.wait()
 
 
 NOBODY = Told()
