@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from secretd.operations import Reply, Request
+from secretd.errors import SecretdError
+from secretd.operations import Event, Reply, Request
 
 Answer = Reply | BaseException
 
@@ -14,8 +15,12 @@ Answer = Reply | BaseException
 class ScriptedClient:
     """Takes the place of secretd.client.Client, made by calling it as the class would be."""
 
-    def __init__(self, script: Mapping[type[Request[Any]], Sequence[Answer]]) -> None:
+    def __init__(
+        self, script: Mapping[type[Request[Any]], Sequence[Answer]], events: Sequence[Event | SecretdError] = ()
+    ) -> None:
         self._answers = {asked: list(answers) for asked, answers in script.items()}
+        self._events = events
+        self.timeouts: list[float | None] = []
         self.paths: list[Path] = []
         self.requests: list[Request[Any]] = []
 
@@ -36,6 +41,14 @@ class ScriptedClient:
 
     def close(self) -> None:
         """Close, as often as it is asked for."""
+
+    def events(self, timeout_s: float | None) -> Iterator[Event]:
+        """Give the events of the script, and then let the time be over."""
+        self.timeouts.append(timeout_s)
+        for event in self._events:
+            if isinstance(event, SecretdError):
+                raise event
+            yield event
 
     def __enter__(self) -> Self:
         return self
