@@ -17,7 +17,7 @@ from enum import Enum, auto
 from secretd import limits
 from secretd.daemon.accounts import Account
 from secretd.daemon.descriptors import close_foreign
-from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Session, Taken
+from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Outlet, Session, Taken
 from secretd.doors.stepping import Done, Waiting
 
 _DESCRIPTOR_BYTES = array("i").itemsize
@@ -31,7 +31,7 @@ class _State(Enum):
     CLOSED = auto()
 
 
-class Connection:
+class Connection(Outlet):
     """One connection, from its first byte to its last."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Connection:
         self._outgoing_cost = 0
         self._writing = False
         self._taken_at = self._begun_at = self._sent_at = self._loop.time()
-        session.attach(self._send_unasked)
+        session.attach(self)
         self._watch_reads()
 
     def drain(self) -> None:
@@ -209,7 +209,12 @@ class Connection:
         self._outgoing.append(answer)
         self._owe(answer.cost)
 
-    def _send_unasked(self, answer: Answer) -> None:
+    @property
+    def room(self) -> int:
+        """How many bytes more may wait for the peers of this uid."""
+        return limits.REPLY_BYTES_WAITING_PER_UID - self.account.reply_bytes
+
+    def send(self, answer: Answer) -> None:
         """Send what answers nothing, unless the end is near: it would never come while there is news."""
         if self._state is _State.OPEN and not self._draining:
             self._send(answer)

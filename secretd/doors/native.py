@@ -16,7 +16,7 @@ from secretd.core.service import Service
 from secretd.documents.events import write_event
 from secretd.documents.messages import RequestDocument, RequestError, open_request, write_error, write_reply
 from secretd.doors.border import error_for_peer
-from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Send, Session, Taken
+from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Outlet, Session, Taken
 from secretd.doors.stepping import Done, Waiting, step
 from secretd.doors.unread import UnreadEvents
 from secretd.errors import AccessDeniedError, BusyError, InvalidValueError, RemoteProtocolError, SecretdError
@@ -77,9 +77,9 @@ class NativeSession(Session, Listener):
             return Taken(self._begin(event), event.descriptors)
         return Nothing.MORE if event is Pause.END else Nothing.YET
 
-    def attach(self, send: Send) -> None:
+    def attach(self, outlet: Outlet) -> None:
         """Take in where to send events."""
-        self._unread = UnreadEvents(self._framing.send, send)
+        self._unread = UnreadEvents(self._framing.send, outlet)
 
     def tell(self, events: Sequence[Event]) -> None:
         """Send events, as far as the peer reads them."""

@@ -46,8 +46,17 @@ class Taken:
     spent: tuple[int, ...] = ()
 
 
-Send = Callable[[Answer], None]
-"""Takes a message for the peer that answers nothing; drops it if the connection is about to end."""
+class Outlet(ABC):
+    """Where a session sends what answers nothing."""
+
+    @property
+    @abstractmethod
+    def room(self) -> int:
+        """How many bytes more may wait for the peer, and for all others of his uid."""
+
+    @abstractmethod
+    def send(self, answer: Answer) -> None:
+        """Take a message for the peer; it is dropped if the connection is about to end."""
 
 
 class Nothing(Enum):
@@ -87,7 +96,7 @@ class Session(ABC):
         """Take the next message that is whole, and begin to answer it."""
 
     @abstractmethod
-    def attach(self, send: Send) -> None:
+    def attach(self, outlet: Outlet) -> None:
         """Take in, once and before any message, where to send what answers nothing."""
 
     @abstractmethod

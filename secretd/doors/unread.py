@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from secretd import limits
-from secretd.doors.session import Answer, Send
+from secretd.doors.session import Answer, Outlet
 
 Frame = Callable[[bytes], bytes]
 
@@ -21,15 +21,15 @@ Frame = Callable[[bytes], bytes]
 class UnreadEvents:
     """What was sent to one peer unasked."""
 
-    def __init__(self, frame: Frame, send: Send) -> None:
+    def __init__(self, frame: Frame, outlet: Outlet) -> None:
         """Begin with nothing.
 
         Args:
             frame: makes a message of a document, as the door frames them.
-            send: takes what goes to the peer.
+            outlet: takes what goes to the peer.
         """
         self._frame = frame
-        self._send = send
+        self._outlet = outlet
         self._unread: deque[Answer] = deque()
         self._loss: Answer | None = None
 
@@ -56,7 +56,8 @@ class UnreadEvents:
     def _room(self) -> int:
         while self._unread and not self._unread[0].rest:
             self._unread.popleft()
-        return limits.EVENT_BYTES_WAITING - limits.ANSWER_BYTES - sum(answer.cost for answer in self._unread)
+        room = limits.EVENT_BYTES_WAITING - sum(answer.cost for answer in self._unread)
+        return min(room, self._outlet.room) - limits.ANSWER_BYTES
 
     def _put(self, documents: Sequence[bytes]) -> Answer | None:
         if not documents:
@@ -64,5 +65,5 @@ class UnreadEvents:
         # One answer for all of them: it costs the daemon one system call.
         answer = Answer(memoryview(b"".join(map(self._frame, documents))))
         self._unread.append(answer)
-        self._send(answer)
+        self._outlet.send(answer)
         return answer

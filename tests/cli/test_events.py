@@ -30,7 +30,7 @@ USAGE = Usage(UsageType.CEPH, "client.one")
 DIGEST = Digest("0" * 32)
 DEFINED = SecretDefined(ID, DIGEST, ephemeral=False, private=True, has_value=True, usage=USAGE)
 DELETED = SecretDeleted(ID, USAGE)
-ALL = {
+ALL: dict[Event, str] = {
     DEFINED: f"event 'lifecycle' for secret {ID}: Defined",
     SecretChanged(ID, DIGEST, ephemeral=False, private=False, has_value=False): (
         f"event 'lifecycle' for secret {ID}: Changed"

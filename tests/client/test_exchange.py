@@ -25,8 +25,9 @@ def answers(exchange: Exchange, data: bytes) -> list[Answer]:
     """Take in bytes, and give the answers in them."""
     exchange.receive(data)
     found = []
-    while (answer := exchange.next_received()) is not None:
-        found.append(answer)
+    while (received := exchange.next_received()) is not None:
+        assert isinstance(received, Answer)
+        found.append(received)
     return found
 
 

@@ -102,7 +102,7 @@ def test_who_does_not_read_is_told_once_that_he_lost_something_and_costs_nobody_
         for number in range(200):
             with_a_long_usage(client, number)
             assert f"/{number}/".encode() in quick.receive()
-        kinds = []
+        kinds: list[type[ops.Event]] = []
         while not kinds or kinds[-1] is not ops.EventsLost:
             kinds.append(type(read_event(slow.receive())))
         assert kinds.count(ops.EventsLost) == 1

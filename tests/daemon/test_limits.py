@@ -28,7 +28,7 @@ from secretd.client import AsyncClient, Client
 from secretd.core.service import Service
 from secretd.daemon.accounts import Account, Accounts
 from secretd.doors.native import NativeSession
-from secretd.doors.session import Answer, Nothing, Send, Session, Taken
+from secretd.doors.session import Answer, Nothing, Outlet, Session, Taken
 from secretd.doors.stepping import Done
 from secretd.errors import BusyError, SecretdError
 
@@ -124,7 +124,7 @@ class Echo(Session):
         self._received = rest
         return Taken(Done(Answer(memoryview((line + newline) * self._copies))))
 
-    def attach(self, send: Send) -> None:
+    def attach(self, outlet: Outlet) -> None:
         pass
 
     def give_up(self) -> tuple[int, ...]:
@@ -253,6 +253,7 @@ ATTACKS = [
     pytest.param("drip", 2, id="drip"),
     pytest.param("idle", 1_000, id="idle"),
     pytest.param("names", 20, id="names"),
+    pytest.param("deaf", 200, id="deaf"),
     pytest.param("nonsense", 5_000, id="nonsense"),
 ]
 

@@ -6,19 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secretd import limits
-from secretd.doors.session import Answer
+from secretd.doors.session import Answer, Outlet
 from secretd.doors.unread import UnreadEvents
 
 LOST = b"<lost/>"
 LARGEST = limits.EVENT_BYTES_WAITING - limits.ANSWER_BYTES
 
 
-class Peer:
+class Peer(Outlet):
     """Stands in for a connection: it keeps what is sent until it is read."""
+
+    room = int(limits.REPLY_BYTES_WAITING_PER_UID)
 
     def __init__(self) -> None:
         self.waiting: list[Answer] = []
-        self.unread = UnreadEvents(lambda document: document + b"\0", self.waiting.append)
+        self.unread = UnreadEvents(lambda document: document + b"\0", self)
+
+    def send(self, answer: Answer) -> None:
+        self.waiting.append(answer)
 
     def add(self, *documents: bytes) -> None:
         self.unread.add(documents, LOST)
@@ -81,6 +86,15 @@ def test_one_event_that_is_too_long_is_sent_where_nothing_waits() -> None:
     peer.add(b"x" * (2 * LARGEST))
     peer.add(b"a")
     assert [len(message) for message in peer.read()] == [2 * LARGEST, len(LOST)]
+
+
+def test_a_uid_that_has_no_room_is_told_one_event_at_a_time() -> None:
+    peer = Peer()
+    peer.room = 0
+    peer.add(b"a", b"b")
+    assert peer.read() == [b"a", LOST]
+    peer.add(b"c")
+    assert peer.read() == [b"c"]
 
 
 @given(st.lists(st.one_of(st.none(), st.lists(st.integers(1, LARGEST), min_size=1, max_size=4)), max_size=30))

@@ -20,6 +20,8 @@ from itertools import count as count_from
 _DEADLINE_S = 600
 _FLOODED_CONNECTIONS = 100
 _FLOOD_S = 3
+_CHANGES = 300
+_SECRET = "11111111-2222-4333-8444-777777777777"
 _NUL = b"\0"
 
 
@@ -40,6 +42,19 @@ def _never_read(count: int) -> list[socket.socket]:
         with suppress(BlockingIOError):
             while select.select([], [connection], [], 0.3)[1]:
                 connection.send(request)
+    return connections
+
+
+def _be_deaf(count: int) -> list[socket.socket]:
+    """Subscribe on some connections that never read, and make changes whose events are long."""
+    connections = [_connect() for _ in range(count)]
+    for connection in connections:
+        _ask(connection, b"<request serial='1'><subscribe/></request>")
+    with _connect() as changing:
+        for number in range(_CHANGES):
+            usage = f"<volume>/{number}/{'&amp;' * 4_000}</volume>"
+            document = f"<secret ephemeral='yes'><uuid>{_SECRET}</uuid>{usage}</secret>"
+            _ask(changing, f"<request serial='1'><set-xml secret='{_SECRET}'>{document}</set-xml></request>".encode())
     return connections
 
 
@@ -114,6 +129,7 @@ def _ask(connection: socket.socket, body: bytes) -> int:
 
 ATTACKS: dict[str, Callable[[int], list[socket.socket]]] = {
     "never-read": _never_read,
+    "deaf": _be_deaf,
     "drip": _drip,
     "idle": _stay_idle,
     "begin-long": _begin_long,
