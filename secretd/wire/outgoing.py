@@ -13,6 +13,8 @@ import socket
 from array import array
 from dataclasses import dataclass, field
 
+_NOTHING = memoryview(b"")
+
 
 @dataclass(slots=True)
 class Outgoing:
@@ -37,7 +39,8 @@ class Outgoing:
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [self.descriptor]))]
         sent = connection.sendmsg([self.rest], ancillary, socket.MSG_NOSIGNAL)
         self.close()
-        self.rest = self.rest[sent:]
+        # An empty part of the message would keep all of it, as long as anybody looks whether it was sent.
+        self.rest = self.rest[sent:] or _NOTHING
 
     def close(self) -> None:
         """Close the descriptor if it is still here."""
