@@ -15,12 +15,13 @@ from helpers import storage_vectors
 from helpers.documents import DIGEST, SECRET_ID
 from secretd import limits
 from secretd.core import attributes as attributes_record
+from secretd.documents.events import write_event
 from secretd.documents.messages import write_error, write_reply, write_request
 from secretd.documents.secret import write_secret
 from secretd.documents.vocabulary import ATTRIBUTES, ELEMENTS
 from secretd.errors import WIRE_ERRORS
 from secretd.model import Attributes, Digest, SecretDocument, SecretValue, Usage, UsageType
-from secretd.operations import OPERATIONS, Field, SetValue, fields_of
+from secretd.operations import EVENTS, OPERATIONS, Field, SetValue, fields_of
 
 MARKER = "hunter2"
 """Stands for a value wherever a text may stand: no error may quote it."""
@@ -96,6 +97,14 @@ def replies() -> Iterator[bytes]:
     for error in WIRE_ERRORS.values():
         yield write_error(error("no"), serial=1)
         yield write_error(error("no"), message=1)
+    yield from _BAD_DOCUMENTS
+
+
+def events() -> Iterator[bytes]:
+    """Give an event of each kind."""
+    for event in EVENTS.values():
+        for full in (False, True):
+            yield write_event(_sample(event, full))
     yield from _BAD_DOCUMENTS
 
 

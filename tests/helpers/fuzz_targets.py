@@ -20,6 +20,7 @@ from secretd.crypto.envelope import open_record
 from secretd.crypto.keyring import Domain, Keyring
 from secretd.crypto.padding import pad, unpad
 from secretd.crypto.sealfile import SealFile
+from secretd.documents.events import is_event, read_event, write_event
 from secretd.documents.messages import RequestError, open_request, read_reply, write_error, write_reply, write_request
 from secretd.documents.scan import UnknownNames
 from secretd.documents.secret import read_libvirt_secret, read_secret, write_secret
@@ -113,6 +114,15 @@ def _reply(body: bytes) -> None:
             continue
         written = write_reply(document.serial or 0, operation, reply, value_by_descriptor=carried is not None)
         _hold(read_reply(written).read(operation.request, carried) == reply, "a reply comes back")
+
+
+def _event(body: bytes) -> None:
+    try:
+        event = read_event(body)
+    except (InvalidXmlError, InvalidDocumentError):
+        return
+    _hold(read_event(write_event(event)) == event, "an event comes back")
+    _hold(is_event(write_event(event)), "an event is known by its beginning")
 
 
 _names = UnknownNames()
@@ -279,6 +289,7 @@ def _attributes(plaintext: bytes) -> None:
 TARGETS: dict[str, Target] = {
     "request": Target(_request, fuzz_seeds.requests, limits.MESSAGE_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS),
     "reply": Target(_reply, fuzz_seeds.replies, limits.MESSAGE_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS),
+    "event": Target(_event, fuzz_seeds.events, limits.MESSAGE_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS),
     "libvirt-secret": Target(
         _libvirt_secret, fuzz_seeds.secrets, limits.DOCUMENT_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS
     ),
