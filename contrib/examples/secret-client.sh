@@ -11,6 +11,7 @@
 #   delete ID                delete it
 #   list                     print the ids of all secrets
 #   lookup TYPE USAGE-ID     print the id of the secret that has this usage
+#   events SECONDS           wait, and print what happened meanwhile: a word and an id for each event
 #
 # Without SOCKET it asks the host's daemon if you are root, else your own. An error goes to standard error, its code
 # first, and the exit status is 1. Needs socat, and a base64 that knows -d and -w.
@@ -72,7 +73,7 @@ answer() {
             print "secret-client: " message | "cat >&2"
             failed = 1
         }
-        !/<\/reply>$/ { exit }
+        !/<\/(reply|event)>$/ { exit }
         { answered = 1 }
         error = cut($0, "<error [^>]*>[^<]*") { report(attribute(error, "code") ": " content(error)); exit }
         what == "id" { print attribute($0, "secret") }
@@ -90,6 +91,8 @@ answer() {
             count = split($0, entry, /<entry/)
             for (i = 2; i <= count; i++) print attribute(entry[i], "secret")
         }
+        what == "events" && sub(/^<event></, "") { print (/^lost/ ? "lost" : $1 " " attribute($0, "secret")) }
+        what == "events" { next }
         { exit }
         END { if (!answered) report("no reply"); exit failed }'
 }
@@ -117,6 +120,12 @@ lookup() {
         "$(escaped "$1")" "$(escaped "$2")"
 }
 
+# A subscription lasts as long as the sending side is open.
+events() {
+    { printf "<request serial='1'><subscribe/></request>\0" && sleep "$1"; } |
+        socat -t 1 - UNIX-CONNECT:"$socket" | answer events
+}
+
 list() {
     answered=$(ask page page "${1-}")
     printf '%s\n' "$answered" | sed 1d
@@ -142,6 +151,7 @@ case $#:$1 in
 2:get-value) ask value about get-value "$2" ;;
 2:delete) ask nothing about delete "$2" ;;
 1:list) list ;;
+2:events) events "$2" ;;
 3:lookup) ask id lookup "$2" "$3" ;;
 *) usage ;;
 esac
