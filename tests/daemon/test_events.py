@@ -177,3 +177,20 @@ def test_a_kill_ends_the_events_with_an_error(daemon: RunningDaemon) -> None:
         daemon.kill()
         with pytest.raises(UnreachableError):
             next(events)
+
+
+def test_what_was_told_survives_a_kill(tmp_path: Path) -> None:
+    told: dict[UUID, str] = {}
+    for number in range(1, 6):
+        with RunningDaemon(tmp_path) as daemon:
+            with Client(daemon.socket) as client:
+                listed = {entry.secret: str(entry.digest) for entry in client.call(ops.List()).entries}
+                assert told.items() <= listed.items()
+            with subscriber(daemon.socket) as listening, RawClient(daemon.socket) as changing:
+                for secret in (UUID(int=10 * number), UUID(int=10 * number + 1)):
+                    change = f"<set-value secret='{secret}'><value>YQ==</value></set-value>"
+                    changing.send(f"<request serial='1'>{change}</request>\0".encode())
+                event = read_event(listening.receive())
+                daemon.kill()
+            assert isinstance(event, ops.SecretDefined)
+            told[event.secret] = event.digest
