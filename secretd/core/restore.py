@@ -18,6 +18,7 @@ from typing import BinaryIO
 from secretd import operations as ops
 from secretd.core.backupfile import Header, prove, read_header, read_records
 from secretd.core.ephemeral import EphemeralSecrets
+from secretd.core.events import Events
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
@@ -57,6 +58,7 @@ class Restores:
         resealing: Resealing,
         ephemeral: EphemeralSecrets,
         in_flight: InFlight,
+        events: Events,
     ) -> None:
         self._store = store
         self._seal = seal
@@ -65,6 +67,7 @@ class Restores:
         self._resealing = resealing
         self._ephemeral = ephemeral
         self._in_flight = in_flight
+        self._events = events
         self._unfinished = Unfinished[BinaryIO]("restore", _close)
 
     async def restore(self, _: Caller, request: ops.Restore) -> ops.RestoreTaken:
@@ -137,7 +140,10 @@ class Restores:
         async with self._in_flight.none():
             await self._require_empty()
             await self._resealing.stop()
-            revision = await self._seal.adopt(content.foreign, load)
+            with self._events.watching():
+                revision = await self._seal.adopt(content.foreign, load)
+            # So many secrets come at once that only a list says which.
+            self._events.lost()
             self._wholeness.take(head, revision)
             self._uses.forget_all()
         _log.warning("a backup was restored", extra={"revision": revision, "secrets": content.secrets})

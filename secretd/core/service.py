@@ -71,8 +71,10 @@ class Service:
         self._wholeness = Wholeness(store, seal)
         self._checking = Checking(store, seal, quotas, self._wholeness)
         self._backups = Backups(store, seal, self._wholeness)
-        self._restores = Restores(store, seal, self._wholeness, self._uses, self._resealing, ephemeral, self._in_flight)
         self._events = Events(access)
+        self._restores = Restores(
+            store, seal, self._wholeness, self._uses, self._resealing, ephemeral, self._in_flight, self._events
+        )
         self._secrets = Secrets(access, seal, persistent, ephemeral, self._events)
         self._handlers = self._make_handlers(
             Listing(access, seal, persistent, ephemeral),

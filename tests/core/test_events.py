@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -345,6 +346,25 @@ class TestLosses:
             assert kinds == [ops.EventsLost, ops.SecretChanged, ops.SecretChanged]
 
         in_core(tmp_path, test)
+
+    def test_a_restore_is_one_loss(self, tmp_path: Path) -> None:
+        async def copied(core: Core, there: Core) -> list[ops.Event]:
+            await core.call(set_xml(usage=VOLUME))
+            backup = await core.call(ops.Backup())
+            assert backup.last
+            told = await subscribed(there)
+            await there.call(ops.Restore(backup.value, last=True))
+            return await told.until(ops.EventsLost)
+
+        async def test() -> None:
+            async with open_core(tmp_path / "here") as core:
+                # The same root key opens it there.
+                shutil.copytree(tmp_path / "here" / "config", tmp_path / "there" / "config")
+                async with open_core(tmp_path / "there") as there:
+                    assert await copied(core, there) == [ops.EventsLost()]
+                    assert [entry.secret for entry in (await there.call(ops.List())).entries] == [SECRET]
+
+        run(test())
 
     def test_a_round_is_bounded_and_nothing_is_left_out(self, tmp_path: Path) -> None:
         class Counting(Told):
