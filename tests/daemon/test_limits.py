@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import resource
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from secretd import operations as ops
 from secretd.client import AsyncClient, Client
 from secretd.core.service import Service
 from secretd.daemon.accounts import Account, Accounts
+from secretd.daemon.connection import Connection
 from secretd.doors.native import NativeSession
 from secretd.doors.session import Answer, Nothing, Outlet, Session, Taken
 from secretd.doors.stepping import Done
@@ -351,3 +353,21 @@ def test_the_page_has_the_numbers_in_force() -> None:
         f"share {limits.REQUESTS_IN_FLIGHT_PER_UID} requests and {limits.REPLY_BYTES_WAITING_PER_UID >> 20} MiB",
     ):
         assert words in PROTOCOL
+
+
+def test_what_answers_nothing_does_not_put_off_the_end() -> None:
+    async def test() -> bytes:
+        ours, peers = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with peers:
+            ours.setblocking(False)
+            peers.setblocking(False)
+            connection = Connection(ours, Echo(), Account(1), lambda _: None)
+            connection.send(Answer(memoryview(bytes(1_000_000))))
+            connection.drain()
+            connection.send(Answer(memoryview(b"late")))
+            received = b""
+            while data := await asyncio.get_running_loop().sock_recv(peers, 65_536):
+                received += data
+            return received
+
+    assert run(test()) == bytes(1_000_000)
