@@ -89,6 +89,8 @@ class NativeSession(Session, Listener):
     def give_up(self) -> tuple[int, ...]:
         """Drop what was received and not taken, and listen no more."""
         self._service.forget(self)
+        # It leads back to the connection: what was received would wait for the garbage collector, in the clear.
+        self._unread = None
         return self._framing.take_descriptors()
 
     def _begin(self, message: Message) -> Done[Answer] | Waiting[Answer]:
