@@ -20,7 +20,7 @@ from helpers.core import OWNER, Core, Told, open_core
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import Policy, Target
-from secretd.core.records import ATTRIBUTES
+from secretd.core.kinds import ATTRIBUTES
 from secretd.errors import (
     InvalidRequestError,
     SecretdError,
