@@ -1,0 +1,59 @@
+"""contrib/bench runs and reports everything that it promises. No figure is judged: the machine is not ours."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from helpers.bench_cases import CASES
+from helpers.bench_yardsticks import VALUE_SIZES
+
+BENCH = Path(__file__).resolve().parents[2] / "contrib" / "bench"
+
+FIGURES = {"rate", "p50_us", "p99_us"}
+
+
+def bench(*options: str) -> str:
+    command = [sys.executable, "-P", str(BENCH), "--quick", *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def report(*options: str) -> dict[str, Any]:
+    found = json.loads(bench("--json", *options))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_it_reports_every_operation_beside_its_yardstick() -> None:
+    found = report()
+    assert set(found["yardsticks"]) == {"append"} | {
+        f"{name} {size}" for name in ("sqlite-commit", "echo") for size in VALUE_SIZES
+    }
+    assert set(found["operations"]) == set(CASES)
+    for operation in found["operations"].values():
+        assert set(operation["one"]) == set(operation["many"]) == FIGURES
+        assert operation["yardstick"] in found["yardsticks"]
+        assert operation["of_yardstick"] > 0
+        assert operation["many_of_one"] > 0
+    assert found["storm"]["clients"] > 0
+    assert found["storm"]["seconds"] > 0
+    assert found["first_answer_s"] > 0
+    assert found["memory"]["end_bytes"] > 0
+
+
+def test_it_reports_every_size_of_a_store() -> None:
+    for size in report("--scale")["scale"]:
+        assert size["secrets"] > 0
+        assert size["first_answer_s"] > 0
+        assert size["memory_bytes"] > 0
+        assert set(size["operations"]) == {"get-value", "lookup-by-usage", "list 1000", "status"}
+        assert all(set(figures) == FIGURES for figures in size["operations"].values())
+
+
+def test_it_prints_tables_for_people() -> None:
+    lines = bench("--scale").splitlines()
+    assert lines[0].split()[0] == "secrets"
+    assert lines[1].split()[0] == "100"
