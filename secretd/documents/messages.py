@@ -16,7 +16,9 @@ Source: docs/protocol.md, "Requests and replies" and "Values".
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from lxml import etree
@@ -25,6 +27,7 @@ from secretd import limits
 from secretd.documents.codecs import Codec
 from secretd.documents.diagnosis import place
 from secretd.documents.escape import escape
+from secretd.documents.exact import ExactForm, ExactReader
 from secretd.documents.scalars import YES_NO
 from secretd.documents.scan import Scanned, UnknownName, scan
 from secretd.documents.shapes import ERROR_CODE, ORDINAL, REPLY, REQUEST, SERIAL
@@ -47,6 +50,19 @@ _REQUEST = Grammar("request.rng", "request", REQUEST)
 _REPLY = Grammar("reply.rng", "reply", REPLY)
 _REQUESTS = {operation.name: Codec(operation.request, operation.name) for operation in OPERATIONS}
 _REPLIES = {operation.name: Codec(operation.reply, operation.name) for operation in OPERATIONS}
+_EXACT_REQUEST = ExactReader(
+    "<request serial='([0-9]+)'( descriptor='yes')?>",
+    "</request>",
+    {operation.name: ExactForm(operation.request, operation.name) for operation in OPERATIONS},
+)
+_EXACT_REPLY = ExactReader(
+    "<reply serial='([0-9]+)'>",
+    "</reply>",
+    {operation.name: ExactForm(operation.reply, operation.name) for operation in OPERATIONS},
+)
+
+_Read = Callable[[SecretValue | None], Any]
+"""Reads what a document holds; the value is what came in a descriptor beside it."""
 
 
 class RequestError(Exception):
@@ -68,7 +84,7 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RequestDocument:
-    """A request that the schema has accepted, its fields not yet read.
+    """A request that the schema accepts, its fields perhaps not yet read.
 
     Attributes:
         serial: to answer it by.
@@ -79,7 +95,7 @@ class RequestDocument:
     serial: int
     descriptor: bool
     operation: Operation
-    _element: etree._Element = field(repr=False)
+    _read: _Read = field(repr=False)
 
     def read(self, carried: SecretValue | None = None) -> Request[Reply]:
         """Read the request itself.
@@ -92,23 +108,27 @@ class RequestDocument:
             InvalidValueError: the value is empty, too long or not canonical base64, or a descriptor was
                 announced and did not come, or the other way round.
         """
-        return cast(Request[Reply], _read(_REQUESTS[self.operation.name], self._element, carried))
+        return cast(Request[Reply], self._read(carried))
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyDocument:
-    """A reply that the schema has accepted, its fields not yet read.
+    """A reply that the schema accepts, its fields perhaps not yet read.
 
     Attributes:
         serial: the request it answers; None if it answers by ordinal.
         message: the ordinal of the message it answers; None if it answers by serial.
         error: what the daemon says went wrong; None if nothing did.
+        name: of the operation that it says it is the result of.
+        line: where it says so.
     """
 
     serial: int | None
     message: int | None
     error: SecretdError | None
-    _element: etree._Element = field(repr=False)
+    name: str
+    line: int
+    _read: _Read = field(repr=False)
 
     def read(self, request_type: type[Request[ReplyT]], carried: SecretValue | None = None) -> ReplyT:
         """Read what the operation gave.
@@ -125,9 +145,9 @@ class ReplyDocument:
         if self.error:
             raise self.error
         name = BY_REQUEST[request_type].name
-        if self._element.tag != name:
-            raise RemoteProtocolError(f"{place(self._element)}<{self._element.tag!s}> does not answer <{name}>")
-        return cast(ReplyT, _read(_REPLIES[name], self._element, carried))
+        if self.name != name:
+            raise RemoteProtocolError(f"line {self.line}: <{self.name}> does not answer <{name}>")
+        return cast(ReplyT, self._read(carried))
 
 
 def open_request(body: bytes) -> RequestDocument:
@@ -140,6 +160,21 @@ def open_request(body: bytes) -> RequestDocument:
         RequestError: it is no request; holds an InvalidXmlError, an InvalidDocumentError or an
             UnknownOperationError, and the serial to answer by if there is one.
     """
+    return _exact_request(body) or _parsed_request(body)
+
+
+def _exact_request(body: bytes) -> RequestDocument | None:
+    found = _EXACT_REQUEST.read(body)
+    if found is None:
+        return None
+    (serial_text, descriptor, name), request = found
+    serial = SERIAL.parse(serial_text)
+    if serial is None:
+        return None
+    return RequestDocument(serial, descriptor is not None, BY_NAME[name], partial(_given, request))
+
+
+def _parsed_request(body: bytes) -> RequestDocument:
     try:
         scanned = scan(body, limits.MESSAGE_BYTES)
         if scanned.unknown:
@@ -152,7 +187,8 @@ def open_request(body: bytes) -> RequestDocument:
     if fault:
         raise RequestError(fault, _serial(scanned))
     descriptor = root.get("descriptor") == "yes"
-    return RequestDocument(SERIAL.parse(root.attrib["serial"]), descriptor, BY_NAME[str(root[0].tag)], root[0])
+    serial, operation = SERIAL.parse(root.attrib["serial"]), BY_NAME[str(root[0].tag)]
+    return RequestDocument(serial, descriptor, operation, partial(_read, _REQUESTS, root[0]))
 
 
 def read_reply(body: bytes) -> ReplyDocument:
@@ -165,13 +201,29 @@ def read_reply(body: bytes) -> ReplyDocument:
         InvalidXmlError: it is not well-formed, or holds what no document here may hold.
         InvalidDocumentError: the schema does not allow it.
     """
+    return _exact_reply(body) or _parsed_reply(body)
+
+
+def _exact_reply(body: bytes) -> ReplyDocument | None:
+    found = _EXACT_REPLY.read(body)
+    if found is None:
+        return None
+    (serial_text, name), reply = found
+    serial = SERIAL.parse(serial_text)
+    return None if serial is None else ReplyDocument(serial, None, None, name, 1, partial(_given, reply))
+
+
+def _parsed_reply(body: bytes) -> ReplyDocument:
     root = read_strictly(body, limits.MESSAGE_BYTES, _REPLY)
     serial, message = root.get("serial"), root.get("message")
+    result = root[0]
     return ReplyDocument(
         None if serial is None else SERIAL.parse(serial),
         None if message is None else ORDINAL.parse(message),
-        _error(root[0]),
-        root[0],
+        _error(result),
+        str(result.tag),
+        int(result.sourceline or 0),
+        partial(_read, _REPLIES, result),
     )
 
 
@@ -250,8 +302,19 @@ def _error(element: etree._Element) -> SecretdError | None:
     return kind(element.text or "")
 
 
-def _read(codec: Codec, element: etree._Element, carried: SecretValue | None) -> Any:
+def _read(codecs: Mapping[str, Codec], element: etree._Element, carried: SecretValue | None) -> Any:
     value = element.find("value")
-    if carried is not None and (value is None or not by_descriptor(value)):
+    if value is None or not by_descriptor(value):
+        _refuse_unannounced(carried)
+    return codecs[str(element.tag)].read(element, carried)
+
+
+def _given(record: Any, carried: SecretValue | None) -> Any:
+    """Give what was read already; its exact form announces no descriptor."""
+    _refuse_unannounced(carried)
+    return record
+
+
+def _refuse_unannounced(carried: SecretValue | None) -> None:
+    if carried is not None:
         raise InvalidValueError("a descriptor came with the message, and nothing in it announces one")
-    return codec.read(element, carried)

@@ -53,6 +53,16 @@ def write_value(value: SecretValue, *, descriptor: bool) -> str:
     return f"<value>{_encode(value.reveal())}</value>"
 
 
+def decode(text: str) -> bytes | None:
+    """Decode canonical base64; None if it is anything else."""
+    try:
+        decoded = binascii.a2b_base64(text.encode("ascii", "replace"))
+    except binascii.Error:
+        return None
+    # Python's decoder passes over much that is no base64; writing again tells the one spelling from all others.
+    return decoded if _encode(decoded) == text else None
+
+
 def _encode(value: bytes) -> str:
     return binascii.b2a_base64(value, newline=False).decode("ascii")
 
@@ -63,11 +73,7 @@ def _decode(value: etree._Element, text: str) -> bytes:
     # Before decoding, so that work and memory are bounded by what a value may be.
     if len(text) > _MOST_CHARACTERS:
         raise InvalidValueError(f"{place(value)}a value may have at most {limits.VALUE_BYTES} bytes")
-    try:
-        decoded = binascii.a2b_base64(text.encode("ascii", "replace"))
-    except binascii.Error:
-        decoded = b""
-    # Python's decoder passes over much that is no base64; writing again tells the one spelling from all others.
-    if _encode(decoded) != text:
+    decoded = decode(text)
+    if decoded is None:
         raise InvalidValueError(f"{place(value)}<value> is not canonical base64")
     return decoded
