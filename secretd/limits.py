@@ -230,6 +230,11 @@ STORE_RESERVE_BYTES = Limit(
 WATCH_BACKLOG = Limit(4_096, "changes", source="ours; a watcher further behind must scan again", seen="a lost event")
 COMMIT_RETRIES = Limit(8, "tries", source="ours; a loser of eight races in a row tells its caller", seen="busy")
 
+CACHE_SECRETS = Limit(
+    8_192, "secrets", source="ours; attributes opened and usages followed, about 1 KiB each", seen="never"
+)
+CACHE_VALUE_BYTES = Limit(8_388_608, "bytes", source="ours; sealed values that were read last", seen="never")
+
 # Keys.
 
 KEY_USES = Limit(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from secretd.core import attributes as form
+from secretd.core.cache import SecretCache
 from secretd.core.kinds import ATTRIBUTES, VALUE
 from secretd.core.quota import Quotas, Sizes
 from secretd.core.records import Records
@@ -18,6 +19,7 @@ from secretd.crypto import envelope, padding
 from secretd.crypto.envelope import Domain
 from secretd.model import Attributes, SecretValue
 from secretd.store.base import Delete, Put, RevisionIs, Store
+from secretd.store.reading import Record
 
 
 class PersistentSecrets(Records, Home):
@@ -27,6 +29,7 @@ class PersistentSecrets(Records, Home):
         super().__init__(store, seal)
         self._store = store
         self._quotas = quotas
+        self._cache = SecretCache(seal)
 
     async def put(
         self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
@@ -48,8 +51,13 @@ class PersistentSecrets(Records, Home):
         conditions.append(RevisionIs(ATTRIBUTES + secret.bytes, before.revision if before else 0))
         sizes = Sizes(len(puts[0].value), len(puts[1].value) if value is not None else None)
         async with self._quotas.change_store(secret, creator if before is None else None, sizes) as charge:
-            revision = await self._store.commit([*puts, *changes, *charge.changes], [*conditions, *charge.conditions])
-        return SecretState(state.id, state.attributes, state.counter, state.value_counter, revision)
+            with self._cache.change(secret):
+                revision = await self._store.commit(
+                    [*puts, *changes, *charge.changes], [*conditions, *charge.conditions]
+                )
+        state = SecretState(state.id, state.attributes, state.counter, state.value_counter, revision)
+        self._cache.keep_state(state)
+        return state
 
     async def remove(self, state: SecretState) -> None:
         """Delete all records of a secret.
@@ -65,7 +73,9 @@ class PersistentSecrets(Records, Home):
             deletes.append(Delete(self.usage_key(state.attributes.usage)))
         condition = RevisionIs(ATTRIBUTES + state.id.bytes, state.revision)
         async with self._quotas.change_store(state.id, None, None) as charge:
-            await self._store.commit([*deletes, *charge.changes], [condition, *charge.conditions])
+            with self._cache.change(state.id):
+                with self._cache.change(state.id):
+                await self._store.commit([*deletes, *charge.changes], [condition, *charge.conditions])
 
     async def owner(self, secret: UUID) -> int:
         """Say which uid the secret is counted for.
@@ -78,6 +88,42 @@ class PersistentSecrets(Records, Home):
     async def count(self) -> int:
         """Say how many secrets are in the store."""
         return await self._store.count(ATTRIBUTES)
+
+    async def _read(self, secret: UUID) -> SecretState | None:
+        record = await self._store.get(ATTRIBUTES + secret.bytes)
+        if record is None:
+            return None
+        state = self._open_attributes(record)
+        self._cache.keep_state(state)
+        return state
+
+    async def _read_usage(self, key: bytes) -> UUID | None:
+        record = await self._store.get(key)
+        if record is None:
+            return None
+        secret = UUID(bytes=self._open(record).plaintext)
+        self._cache.keep_usage(key, secret)
+        return secret
+
+    async def _read(self, secret: UUID) -> SecretState | None:
+        state = await super()._read(secret)
+        if state is not None:
+            self._cache.keep_state(state)
+        return state
+
+    async def _read_value(self, secret: UUID) -> Record | None:
+        record = self._cache.value(secret) or await super()._read_value(secret)
+        if record is not None:
+            self._cache.keep_value(secret, record)
+        return record
+
+    async def _follow(self, key: bytes, *, again: bool) -> UUID | None:
+        secret = self._cache.usage(key) if not again else None
+        if secret is None:
+            secret = await super()._follow(key, again=again)
+            if secret is not None:
+                self._cache.keep_usage(key, secret)
+        return secret
 
     async def _value_to_move(self, before: SecretState, wanted: Attributes) -> SecretValue | None:
         """Give the value if the change moves it to another sealing domain, so that it is sealed anew."""

@@ -39,8 +39,7 @@ class Records:
         Raises:
             StoreCorruptError: its record does not open.
         """
-        record = await self._reading.get(ATTRIBUTES + secret.bytes)
-        return self._open_attributes(record) if record is not None else None
+        return await self._read(secret)
 
     async def find_by_usage(self, usage: Usage) -> SecretState | None:
         """Give the secret that has this usage.
@@ -52,11 +51,10 @@ class Records:
             StoreCorruptError: the records do not open, or do not agree.
         """
         key = self.usage_key(usage)
-        for _ in range(_READ_TRIES):
-            record = await self._reading.get(key)
-            if record is None:
+        for attempt in range(_READ_TRIES):
+            secret = await self._follow(key, again=attempt > 0)
+            if secret is None:
                 return None
-            secret = UUID(bytes=self._open(record).plaintext)
             state = await self.find(secret)
             if state is not None and state.attributes.usage == usage:
                 return state
@@ -79,12 +77,24 @@ class Records:
             RevisionConflict: the secret is no longer in this state.
             StoreCorruptError: there is no value record, it does not open, or it is an older or newer one.
         """
-        record = await self._reading.get(VALUE + state.id.bytes)
+        record = await self._read_value(state.id)
         if record is not None and self._belongs(record, state):
             return padding.unpad(self._open(record).plaintext)
-        if await self.find(state.id) != state:
+        if await self._read(state.id) != state:
             raise RevisionConflict((ATTRIBUTES + state.id.bytes,))
         raise StoreCorruptError("the value of a secret is not the one its attributes speak of")
+
+    async def _read(self, secret: UUID) -> SecretState | None:
+        record = await self._reading.get(ATTRIBUTES + secret.bytes)
+        return self._open_attributes(record) if record is not None else None
+
+    async def _read_value(self, secret: UUID) -> Record | None:
+        return await self._reading.get(VALUE + secret.bytes)
+
+    async def _follow(self, key: bytes, *, again: bool) -> UUID | None:  # noqa: ARG002  # for who remembers
+        """Say where a usage leads; ``again`` if what was said before proved wrong."""
+        record = await self._reading.get(key)
+        return UUID(bytes=self._open(record).plaintext) if record is not None else None
 
     def usage_key(self, usage: Usage) -> bytes:
         """Give the key of the record that leads from a usage to its secret."""

@@ -1,0 +1,126 @@
+"""What a hot read finds without the store: opened attributes, sealed values, and where usages lead.
+
+A value is kept as it was read, sealed: never opened.  Everything is bounded, and of no use once the keyrings are no
+longer those it was read under (a rotation, a retirement, sealing).
+
+The rules it keeps:
+
+- A secret that is being changed has nothing here, from before the commit until its outcome is known.  One whose
+  outcome never gets known has nothing here until a later change of it succeeds.
+- What is kept may still be older than the store in one way: resealing writes a record anew as it was.  It is the same
+  secret, but its revision is another, so a change that was decided on it conflicts; that drops it, and the next try
+  reads again.
+- A usage is no proof: who follows it holds the secret against it.
+- It is for a store that this daemon alone writes, and reads without a wait, as SQLite's.
+
+Source: DESIGN, "Fast" and "In memory".
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from uuid import UUID
+
+from secretd import limits
+from secretd.core.sealing import Seal
+from secretd.core.state import SecretState
+from secretd.crypto.envelope import Domain
+from secretd.crypto.keyring import Keyring
+from secretd.errors import SecretdError, StoreOutcomeUnknownError
+from secretd.store.base import RevisionConflict
+from secretd.store.reading import Record
+
+
+class SecretCache:
+    """The persistent secrets that were read last."""
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+        self._keyrings: Mapping[Domain, Keyring] | None = None
+        self._states: OrderedDict[UUID, SecretState] = OrderedDict()
+        self._values: OrderedDict[UUID, Record] = OrderedDict()
+        self._value_bytes = 0
+        self._usages: OrderedDict[bytes, UUID] = OrderedDict()
+        self._changing: set[UUID] = set()
+
+    def state(self, secret: UUID) -> SecretState | None:
+        """Give a secret, if it is here."""
+        self._follow_keyrings()
+        state = self._states.get(secret)
+        if state is not None:
+            self._states.move_to_end(secret)
+        return state
+
+    def value(self, secret: UUID) -> Record | None:
+        """Give the sealed value of a secret, if it is here."""
+        self._follow_keyrings()
+        record = self._values.get(secret)
+        if record is not None:
+            self._values.move_to_end(secret)
+        return record
+
+    def usage(self, key: bytes) -> UUID | None:
+        """Say where a usage led, if that is known."""
+        self._follow_keyrings()
+        return self._usages.get(key)
+
+    def keep_state(self, state: SecretState) -> None:
+        """Keep a secret that was read just now, without a wait since."""
+        if state.id not in self._changing:
+            self._states[state.id] = state
+            if len(self._states) > limits.CACHE_SECRETS:
+                self._states.popitem(last=False)
+
+    def keep_value(self, secret: UUID, record: Record) -> None:
+        """Keep a sealed value that was read just now, without a wait since."""
+        if secret in self._changing or secret in self._values:
+            return
+        self._values[secret] = record
+        self._value_bytes += len(record.value)
+        while self._value_bytes > limits.CACHE_VALUE_BYTES:
+            _, oldest = self._values.popitem(last=False)
+            self._value_bytes -= len(oldest.value)
+
+    def keep_usage(self, key: bytes, secret: UUID) -> None:
+        """Keep where a usage leads."""
+        self._usages[key] = secret
+        if len(self._usages) > limits.CACHE_SECRETS:
+            self._usages.popitem(last=False)
+
+    def forget_usage(self, key: bytes) -> None:
+        """Drop where a usage led."""
+        self._usages.pop(key, None)
+
+    @contextmanager
+    def change(self, secret: UUID) -> Iterator[None]:
+        """Keep nothing of a secret while it is changed; one change of it at a time."""
+        self._drop(secret)
+        unsure_before = secret in self._changing
+        self._changing.add(secret)
+        try:
+            yield
+        except StoreOutcomeUnknownError:
+            # It may be applied at any time from now on. So may one whose caller was cancelled, which passes here too.
+            raise
+        except (RevisionConflict, SecretdError):
+            if not unsure_before:
+                self._changing.discard(secret)
+            raise
+        self._changing.discard(secret)
+
+    def _drop(self, secret: UUID) -> None:
+        self._states.pop(secret, None)
+        record = self._values.pop(secret, None)
+        if record is not None:
+            self._value_bytes -= len(record.value)
+
+    def _follow_keyrings(self) -> None:
+        keyrings = self._seal.keyrings
+        if keyrings is not self._keyrings:
+            self._keyrings = keyrings
+            self._states.clear()
+            self._values.clear()
+            self._usages.clear()
+            self._value_bytes = 0
