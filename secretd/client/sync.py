@@ -13,8 +13,7 @@ import math
 import socket
 import struct
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -48,6 +47,7 @@ class Client:
         self._exchange = Exchange(descriptors=descriptors)
         self._news = News()
         self._socket = _connect(path, timeout_s)
+        self._waits_less = False
 
     def call(self, request: Request[ReplyT]) -> ReplyT:
         """Have an operation done, and give its reply.
@@ -62,12 +62,18 @@ class Client:
         if self._socket.fileno() < 0:
             raise closed()
         outgoing = self._exchange.request(request)
-        with ExitStack() as on_failure, self._translated():
-            on_failure.callback(self.close)
+        try:
+            if self._timeout_s <= 0:
+                raise TimeoutError
             deadline = time.monotonic() + self._timeout_s
             self._send(outgoing, deadline)
             outcome = self._receive(deadline).outcome
-            on_failure.pop_all()
+            self._wait_anew()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise self._translated(error) from None
+            raise
         if isinstance(outcome, SecretdError):
             raise outcome
         return cast(ReplyT, outcome)
@@ -97,11 +103,12 @@ class Client:
             try:
                 # Every call was answered, or ended the connection: what comes is an event.
                 event = cast(Event, self._next_received(deadline))
-            except TimeoutError:
+            except (BlockingIOError, TimeoutError):
                 event = None
             except OSError as error:
                 raise broken(error) from None
             on_failure.pop_all()
+        self._wait_anew()
         return event
 
     def close(self) -> None:
@@ -117,21 +124,19 @@ class Client:
     ) -> None:
         self.close()
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError:
-            raise UnreachableError(
-                f"the daemon did not answer within {self._timeout_s:g} seconds; whether it did as asked is unknown"
-            ) from None
-        except OSError as error:
-            raise broken(error) from None
+    def _translated(self, error: OSError) -> UnreachableError:
+        # What the kernel raises when SO_SNDTIMEO or SO_RCVTIMEO is over, and what we raise ourselves.
+        if not isinstance(error, BlockingIOError | TimeoutError):
+            return broken(error)
+        return UnreachableError(
+            f"the daemon did not answer within {self._timeout_s:g} seconds; whether it did as asked is unknown"
+        )
 
     def _send(self, outgoing: OutgoingRequest, deadline: float) -> None:
         try:
             # A daemon that hung up may have said why: that is still to be read.
             with suppress(BrokenPipeError, ConnectionResetError):
+                outgoing.send_some(self._socket)
                 while outgoing.rest:
                     self._wait_until(deadline)
                     outgoing.send_some(self._socket)
@@ -139,13 +144,18 @@ class Client:
             outgoing.close()
 
     def _receive(self, deadline: float) -> Answer:
-        while not isinstance(received := self._next_received(deadline), Answer):
+        # What was sent at once, and is answered at once, has the whole time: then no system call says how much is left.
+        received = self._next_received(deadline, at_once=True)
+        while not isinstance(received, Answer):
             self._news.add(received)
+            received = self._next_received(deadline)
         return received
 
-    def _next_received(self, deadline: float) -> Answer | Event:
+    def _next_received(self, deadline: float, *, at_once: bool = False) -> Answer | Event:
         while (received := self._exchange.next_received()) is None:
-            self._wait_until(deadline)
+            if not at_once:
+                self._wait_until(deadline)
+            at_once = False
             if not receive_some(self._socket, self._exchange):
                 raise went_away()
         return received
@@ -154,15 +164,22 @@ class Client:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
-        self._socket.settimeout(None if left_s == math.inf else left_s)
+        self._waits_less = True
+        set_timeouts(self._socket, left_s)
+
+    def _wait_anew(self) -> None:
+        if self._waits_less:
+            set_timeouts(self._socket, self._timeout_s)
+            self._waits_less = False
 
 
 def _connect(path: Path, timeout_s: float) -> socket.socket:
     connection = new_socket(path)
     try:
         connection.settimeout(None)
-        # Python's own timeout does not wait where the listener's queue is full; the kernel's does (unix(7)).
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(*_split(timeout_s)))
+        # Python's own timeout does not wait where the listener's queue is full; the kernel's does (unix(7)). And it
+        # costs a poll for each call.
+        set_timeouts(connection, timeout_s)
         connection.connect(str(path))
         check_peer(connection)
     except OSError as error:
@@ -174,5 +191,14 @@ def _connect(path: Path, timeout_s: float) -> socket.socket:
     return connection
 
 
+def set_timeouts(connection: socket.socket, timeout_s: float) -> None:
+    """Let the kernel end a wait for the daemon."""
+    packed = _TIMEVAL.pack(*_split(timeout_s))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, packed)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, packed)
+
+
 def _split(duration_s: float) -> tuple[int, int]:
-    return divmod(max(1, int(duration_s * 1_000_000)), 1_000_000)  # all zeros would mean to wait for ever
+    if duration_s == math.inf:
+        return 0, 0
+    return divmod(max(1, int(duration_s * 1_000_000)), 1_000_000)  # all zeros mean to wait for ever

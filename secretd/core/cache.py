@@ -39,26 +39,27 @@ class SecretCache:
     def __init__(self, seal: Seal) -> None:
         self._seal = seal
         self._keyrings: Mapping[Domain, Keyring] | None = None
-        self._states: OrderedDict[UUID, SecretState] = OrderedDict()
-        self._values: OrderedDict[UUID, Record] = OrderedDict()
+        # By UUID.int: the hash of a UUID is a call of Python.
+        self._states: OrderedDict[int, SecretState] = OrderedDict()
+        self._values: OrderedDict[int, Record] = OrderedDict()
         self._value_bytes = 0
         self._usages: OrderedDict[bytes, UUID] = OrderedDict()
-        self._changing: set[UUID] = set()
+        self._changing: set[int] = set()
 
     def state(self, secret: UUID) -> SecretState | None:
         """Give a secret, if it is here."""
         self._follow_keyrings()
-        state = self._states.get(secret)
+        state = self._states.get(secret.int)
         if state is not None:
-            self._states.move_to_end(secret)
+            self._states.move_to_end(secret.int)
         return state
 
     def value(self, secret: UUID) -> Record | None:
         """Give the sealed value of a secret, if it is here."""
         self._follow_keyrings()
-        record = self._values.get(secret)
+        record = self._values.get(secret.int)
         if record is not None:
-            self._values.move_to_end(secret)
+            self._values.move_to_end(secret.int)
         return record
 
     def usage(self, key: bytes) -> UUID | None:
@@ -68,16 +69,16 @@ class SecretCache:
 
     def keep_state(self, state: SecretState) -> None:
         """Keep a secret that was read just now, without a wait since."""
-        if state.id not in self._changing:
-            self._states[state.id] = state
+        if state.id.int not in self._changing:
+            self._states[state.id.int] = state
             if len(self._states) > limits.CACHE_SECRETS:
                 self._states.popitem(last=False)
 
     def keep_value(self, secret: UUID, record: Record) -> None:
         """Keep a sealed value that was read just now, without a wait since."""
-        if secret in self._changing or secret in self._values:
+        if secret.int in self._changing or secret.int in self._values:
             return
-        self._values[secret] = record
+        self._values[secret.int] = record
         self._value_bytes += len(record.value)
         while self._value_bytes > limits.CACHE_VALUE_BYTES:
             _, oldest = self._values.popitem(last=False)
@@ -97,8 +98,8 @@ class SecretCache:
     def change(self, secret: UUID) -> Iterator[None]:
         """Keep nothing of a secret while it is changed; one change of it at a time."""
         self._drop(secret)
-        unsure_before = secret in self._changing
-        self._changing.add(secret)
+        unsure_before = secret.int in self._changing
+        self._changing.add(secret.int)
         try:
             yield
         except StoreOutcomeUnknownError:
@@ -106,13 +107,13 @@ class SecretCache:
             raise
         except (RevisionConflict, SecretdError):
             if not unsure_before:
-                self._changing.discard(secret)
+                self._changing.discard(secret.int)
             raise
-        self._changing.discard(secret)
+        self._changing.discard(secret.int)
 
     def _drop(self, secret: UUID) -> None:
-        self._states.pop(secret, None)
-        record = self._values.pop(secret, None)
+        self._states.pop(secret.int, None)
+        record = self._values.pop(secret.int, None)
         if record is not None:
             self._value_bytes -= len(record.value)
 

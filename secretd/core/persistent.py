@@ -31,6 +31,14 @@ class PersistentSecrets(Records, Home):
         self._quotas = quotas
         self._cache = SecretCache(seal)
 
+    async def find(self, secret: UUID) -> SecretState | None:
+        """Give the secret with this id.
+
+        Raises:
+            StoreCorruptError: its record does not open.
+        """
+        return self._cache.state(secret) or await self._read(secret)
+
     async def put(
         self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
     ) -> SecretState:
@@ -74,7 +82,6 @@ class PersistentSecrets(Records, Home):
         condition = RevisionIs(ATTRIBUTES + state.id.bytes, state.revision)
         async with self._quotas.change_store(state.id, None, None) as charge:
             with self._cache.change(state.id):
-                with self._cache.change(state.id):
                 await self._store.commit([*deletes, *charge.changes], [condition, *charge.conditions])
 
     async def owner(self, secret: UUID) -> int:
@@ -88,22 +95,6 @@ class PersistentSecrets(Records, Home):
     async def count(self) -> int:
         """Say how many secrets are in the store."""
         return await self._store.count(ATTRIBUTES)
-
-    async def _read(self, secret: UUID) -> SecretState | None:
-        record = await self._store.get(ATTRIBUTES + secret.bytes)
-        if record is None:
-            return None
-        state = self._open_attributes(record)
-        self._cache.keep_state(state)
-        return state
-
-    async def _read_usage(self, key: bytes) -> UUID | None:
-        record = await self._store.get(key)
-        if record is None:
-            return None
-        secret = UUID(bytes=self._open(record).plaintext)
-        self._cache.keep_usage(key, secret)
-        return secret
 
     async def _read(self, secret: UUID) -> SecretState | None:
         state = await super()._read(secret)

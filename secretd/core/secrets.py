@@ -218,7 +218,7 @@ class Secrets:
         self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
     ) -> SecretState:
         async with AsyncExitStack() as held:
-            if wanted.usage is not None:
+            if wanted.usage is not None and (before is None or wanted.usage != before.attributes.usage):
                 # Held last and one at most, so two changes never wait for each other in a ring.
                 await held.enter_async_context(self._locks.hold(wanted.usage))
                 await self._check_usage_free(secret, wanted.usage)

@@ -19,6 +19,8 @@ from secretd.errors import SealError
 
 INTEGER_MOST = 2**63 - 1
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 
 def damaged(where: str) -> SealError:
     """Make the error for a document that is not as it must be at ``where``."""
@@ -27,7 +29,7 @@ def damaged(where: str) -> SealError:
 
 def dump(document: Mapping[str, object]) -> bytes:
     """Write ``document`` in its one spelling."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return _ENCODER.encode(document).encode("ascii")
 
 
 def load(data: bytes) -> dict[str, object]:

@@ -24,6 +24,12 @@ _DESCRIPTOR_BYTES = array("i").itemsize
 _ANCILLARY = socket.CMSG_SPACE((limits.DESCRIPTORS_PER_MESSAGE + 1) * _DESCRIPTOR_BYTES)
 """Room for one descriptor too many, so that a surplus is seen; the kernel closes what does not fit."""
 
+_CUT = int(socket.MSG_CTRUNC)
+
+_received = memoryview(bytearray(limits.READ_BYTES))
+"""Where all connections receive, one after the other, and what is overwritten at once: a new buffer of this size for
+each message costs more than all the rest of receiving it."""
+
 
 class _State(Enum):
     OPEN = auto()
@@ -107,11 +113,13 @@ class Connection(Outlet):
 
     @property
     def _congested(self) -> bool:
+        if not self._tasks and not self._outgoing:
+            return False
         most = limits.REPLY_BYTES_WAITING if self._admitted else limits.DENIED_REPLY_BYTES_WAITING
         if len(self._tasks) >= limits.REQUESTS_IN_FLIGHT or self._outgoing_cost >= most:
             return True
-        # Only one that has something under way: its own end wakes it, and the others of its uid do not starve it.
-        return self.account.exhausted and bool(self._tasks or self._outgoing)
+        # It has something under way, whose end wakes it: so the others of its uid do not starve it.
+        return self.account.exhausted
 
     def _watch_reads(self) -> None:
         held_up = self._draining or self._congested or self._turn_waits
@@ -127,16 +135,18 @@ class Connection(Outlet):
             self._admitted = self._session.admitted
             # What there is no room for the kernel drops itself, without ever asking who serves the file.
             room = _ANCILLARY if self._admitted else 0
-            data, ancillary, flags, _ = self._socket.recvmsg(limits.READ_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+            size, ancillary, flags, _ = self._socket.recvmsg_into([_received], room, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
             self.abort()
             return
-        if data:
+        if size:
             if not self._session.begun:
                 self._begun_at = self._loop.time()
-            descriptors = _descriptors(ancillary, cut=bool(room and flags & socket.MSG_CTRUNC))
+            descriptors = _descriptors(ancillary, cut=bool(room and flags & _CUT))
+            data = _received[:size].tobytes()
+            _received[:size] = bytes(size)
             close_foreign(self._session.receive(data, descriptors))
         else:
             self._session.receive_eof()
@@ -193,12 +203,15 @@ class Connection(Outlet):
 
     async def _answer_later(self, waiting: Waiting[Answer]) -> None:
         self._send(await waiting)
+        if self._state is not _State.CLOSED:
+            # At once: what follows a task's end comes a turn of the loop later.
+            self._flush()
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self.account.requests -= 1
         if self._state is not _State.CLOSED:
-            self._flush()
+            self._end_if_answered()
         if self._state is _State.OPEN and not self._turn_waits:
             self._take_turn()
 
@@ -230,7 +243,8 @@ class Connection(Outlet):
         try:
             while self._outgoing:
                 self._outgoing[0].send_some(self._socket)
-                self._sent_at = self._loop.time()
+                if self._writing:
+                    self._sent_at = self._loop.time()
                 if not self._outgoing[0].rest:
                     self._owe(-self._outgoing.popleft().cost)
         except BlockingIOError:

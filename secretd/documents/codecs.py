@@ -110,22 +110,17 @@ class Codec:
         Raises:
             InvalidDocumentError: a text has a character that XML cannot carry.
         """
-        attributes = "".join(self._write_attribute(attribute, record) for attribute in self._attributes)
-        children = "".join(self._write_child(child, record, by_descriptor) for child in self._children.values())
-        start = f"<{self._tag}{attributes}"
-        return f"{start}>{children}</{self._tag}>" if children else f"{start}/>"
-
-    @staticmethod
-    def _write_attribute(attribute: _Attribute, record: Any) -> str:
-        value = getattr(record, attribute.name)
-        return "" if value is None else f" {attribute.xml_name}='{attribute.scalar.format(value)}'"
-
-    @staticmethod
-    def _write_child(child: _Child, record: Any, by_descriptor: bool) -> str:
-        value = getattr(record, child.name)
-        if value is None:
-            return ""
-        return "".join(child.write(part, by_descriptor) for part in (value if child.many else (value,)))
+        start = f"<{self._tag}"
+        for attribute in self._attributes:
+            value = getattr(record, attribute.name)
+            if value is not None:
+                start += f" {attribute.xml_name}='{attribute.scalar.format(value)}'"
+        children = []
+        for child in self._children.values():
+            value = getattr(record, child.name)
+            if value is not None:
+                children += [child.write(part, by_descriptor) for part in (value if child.many else (value,))]
+        return f"{start}>{''.join(children)}</{self._tag}>" if children else f"{start}/>"
 
 
 def _text(tag: str) -> tuple[Reader, Writer]:

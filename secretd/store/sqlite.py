@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -156,10 +156,12 @@ class SqliteStore(Store):
     def _start_group(self) -> None:
         size = min(len(self._waiting), limits.GROUP_COMMITS)
         group = [self._waiting.popleft() for _ in range(size)]
-        work = self._loop.run_in_executor(self._thread, self._database.apply, [waiting.commit for waiting in group])
-        work.add_done_callback(partial(self._finish_group, group))
+        work = self._thread.submit(self._database.apply, [waiting.commit for waiting in group])
+        # Not by run_in_executor, whose future takes one more turn of the loop.
+        finish = partial(self._finish_group, group)
+        work.add_done_callback(partial(self._loop.call_soon_threadsafe, finish))
 
-    def _finish_group(self, group: list[_Waiting], work: asyncio.Future[list[Outcome]]) -> None:
+    def _finish_group(self, group: list[_Waiting], work: Future[list[Outcome]]) -> None:
         error = work.exception()
         if error is None:
             for waiting, outcome in zip(group, work.result(), strict=True):

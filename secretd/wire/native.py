@@ -66,6 +66,8 @@ class Pause(Enum):
 class State(Enum):
     """What was received last."""
 
+    __hash__ = object.__hash__  # members are single, and Enum's own is a call of Python
+
     BETWEEN = "nothing, or a whole message"
     INSIDE = "a part of a message"
     ENDED = "the end of the stream, after whole messages"
@@ -73,6 +75,8 @@ class State(Enum):
 
 
 class _Step(Enum):
+    __hash__ = object.__hash__
+
     PART = auto()
     NUL = auto()
     TOO_LONG = auto()
@@ -149,7 +153,7 @@ class NativeFraming:
             raise LocalProtocolError("descriptors come with bytes")
         if self._state is State.BROKEN or not data:
             return tuple(descriptors)
-        surplus = self._keep(data, descriptors)
+        surplus = self._keep(data, descriptors) if descriptors or self._part_descriptors else ()
         self._take_in(data)
         return surplus
 
@@ -214,7 +218,8 @@ class NativeFraming:
             self._received += data.count(_NUL)
             self._part_bytes = 0
             self._step(_Step.NUL)
-            self._take_in_part(data[last + 1 :])
+            if last + 1 < len(data):
+                self._take_in_part(data[last + 1 :])
 
     def _take_in_part(self, data: bytes) -> None:
         if self._part_bytes + len(data) > limits.MESSAGE_BYTES:
