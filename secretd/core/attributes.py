@@ -43,7 +43,7 @@ def from_bytes(plaintext: bytes) -> tuple[Attributes, int]:
 def _try_read(plaintext: bytes) -> tuple[Attributes, int] | None:
     # Raised from here, a StoreCorruptError would carry the parser's error, and that carries the plaintext.
     try:
-        return _read(json.loads(plaintext))
+        return _read(json.loads(plaintext.decode("ascii")))
     except (ValueError, TypeError, LookupError, RecursionError, SecretdError):
         return None
 

@@ -69,6 +69,7 @@ class SecretCache:
 
     def keep_state(self, state: SecretState) -> None:
         """Keep a secret that was read just now, without a wait since."""
+        self._follow_keyrings()
         if state.id.int not in self._changing:
             self._states[state.id.int] = state
             if len(self._states) > limits.CACHE_SECRETS:
@@ -76,6 +77,7 @@ class SecretCache:
 
     def keep_value(self, secret: UUID, record: Record) -> None:
         """Keep a sealed value that was read just now, without a wait since."""
+        self._follow_keyrings()
         if secret.int in self._changing or secret.int in self._values:
             return
         self._values[secret.int] = record
@@ -86,6 +88,7 @@ class SecretCache:
 
     def keep_usage(self, key: bytes, secret: UUID) -> None:
         """Keep where a usage leads."""
+        self._follow_keyrings()
         self._usages[key] = secret
         if len(self._usages) > limits.CACHE_SECRETS:
             self._usages.popitem(last=False)

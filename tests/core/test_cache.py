@@ -1,0 +1,176 @@
+"""The cache: a hot read asks no store, and no read ever sees less than was answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from helpers.core import Core, open_core
+from secretd import limits
+from secretd import operations as ops
+from secretd.core.cache import SecretCache
+from secretd.core.persistent import VALUE as VALUE_KIND
+from secretd.core.state import SecretState
+from secretd.errors import NotFoundError, StoreFullError, StoreOutcomeUnknownError
+from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
+from secretd.store.base import Record, RevisionConflict
+
+ID = UUID(int=7)
+USAGE = Usage(UsageType.CEPH, "client.admin")
+OTHER = Usage(UsageType.CEPH, "client.other")
+VALUE = SecretValue(b"correct horse battery staple")
+
+
+def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with open_core(root) as core:
+            await test(core)
+
+    asyncio.run(run())
+
+
+def describe(usage: Usage | None) -> ops.SetXml:
+    return ops.SetXml(ID, SecretDocument(Attributes(usage)))
+
+
+def test_a_hot_read_asks_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(core: Core) -> None:
+        await core.call(describe(USAGE))
+        await core.call(ops.SetValue(ID, VALUE))
+        reads: list[ops.Request[ops.Reply]] = [ops.GetValue(ID), ops.GetXml(ID), ops.LookupByUsage(USAGE)]
+        cold = [await core.call(request) for request in reads]
+        monkeypatch.setattr(core.store, "get", None)
+        assert [await core.call(request) for request in reads] == cold
+
+    in_core(tmp_path, test)
+
+
+def test_a_read_sees_every_change_that_was_answered(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        for number in range(3):
+            value = SecretValue(b"value %d" % number)
+            await core.call(ops.SetValue(ID, value))
+            assert (await core.call(ops.GetValue(ID))).value == value
+            await core.call(describe(USAGE if number % 2 else OTHER))
+            found = await core.call(ops.LookupByUsage(USAGE if number % 2 else OTHER))
+            assert found.secret == ID
+            with pytest.raises(NotFoundError):
+                await core.call(ops.LookupByUsage(OTHER if number % 2 else USAGE))
+            assert (await core.call(ops.GetXml(ID))).digest == found.digest
+        await core.call(ops.Delete(ID))
+        for request in (ops.GetValue(ID), ops.GetXml(ID), ops.LookupByUsage(OTHER)):
+            with pytest.raises(NotFoundError):
+                await core.call(request)
+
+    in_core(tmp_path, test)
+
+
+def test_rotated_and_resealed_secrets_are_read_and_changed_on(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        await core.call(describe(USAGE))
+        await core.call(ops.SetValue(ID, VALUE))
+        for _ in range(2):
+            assert (await core.call(ops.GetValue(ID))).value == VALUE
+            await core.call(ops.SealRotate())
+            # Read again before it is sealed anew, and again after the old key is gone.
+            assert (await core.call(ops.GetValue(ID))).value == VALUE
+            while (await core.call(ops.SealStatus())).resealing:
+                await core.store.scan(VALUE_KIND)
+            await core.call(ops.SealRetire())
+            assert (await core.call(ops.GetValue(ID))).value == VALUE
+            assert (await core.call(ops.LookupByUsage(USAGE))).secret == ID
+            await core.call(ops.SetValue(ID, VALUE))
+
+    in_core(tmp_path, test)
+
+
+def test_a_value_is_kept_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bytes] = []
+    keep = SecretCache.keep_value
+    monkeypatch.setattr(
+        SecretCache,
+        "keep_value",
+        lambda cache, secret, record: (kept.append(record.value), keep(cache, secret, record)),
+    )
+
+    async def test(core: Core) -> None:
+        await core.call(ops.SetValue(ID, VALUE))
+        await core.call(ops.GetValue(ID))
+
+    in_core(tmp_path, test)
+    assert len(kept) == 1
+    assert VALUE.reveal() not in kept[0]
+
+
+def with_cache(root: Path, test: Callable[[SecretCache], None]) -> None:
+    async def run(core: Core) -> None:
+        test(SecretCache(core.seal))
+
+    in_core(root, run)
+
+
+def state_of(number: int) -> SecretState:
+    return SecretState(UUID(int=number), Attributes(), 1, 1)
+
+
+def test_it_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CACHE_SECRETS", 2)
+    monkeypatch.setattr(limits, "CACHE_VALUE_BYTES", 20)
+
+    def test(cache: SecretCache) -> None:
+        for number in (1, 2, 3):
+            cache.keep_state(state_of(number))
+            cache.keep_value(UUID(int=number), Record(b"key", bytes(10), 1))
+            cache.keep_usage(b"%d" % number, UUID(int=number))
+            # What is read is not the oldest any more.
+            assert cache.state(UUID(int=1)) is not None
+            assert cache.value(UUID(int=1)) is not None
+        assert [cache.state(UUID(int=number)) is not None for number in (1, 2, 3)] == [True, False, True]
+        assert [cache.value(UUID(int=number)) is not None for number in (1, 2, 3)] == [True, False, True]
+        assert [cache.usage(b"%d" % number) is not None for number in (1, 2, 3)] == [False, True, True]
+
+    with_cache(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        pytest.param(RevisionConflict(()), True, id="conflict"),
+        pytest.param(StoreFullError("full"), True, id="surely-not-applied"),
+        pytest.param(StoreOutcomeUnknownError("perhaps"), False, id="perhaps-applied"),
+        pytest.param(asyncio.CancelledError(), False, id="cancelled"),
+    ],
+)
+def test_a_secret_whose_change_may_still_come_is_not_kept(tmp_path: Path, error: BaseException, kept: bool) -> None:
+    def keep(cache: SecretCache) -> bool:
+        cache.keep_state(state_of(7))
+        cache.keep_value(ID, Record(b"key", bytes(10), 1))
+        assert (cache.state(ID) is None) == (cache.value(ID) is None)
+        return cache.state(ID) is not None
+
+    def fail(cache: SecretCache, error: BaseException) -> None:
+        with cache.change(ID):
+            assert not keep(cache)
+            raise error
+
+    def change(cache: SecretCache, error: BaseException) -> None:
+        with pytest.raises(type(error)):
+            fail(cache, error)
+
+    def test(cache: SecretCache) -> None:
+        assert keep(cache)
+        change(cache, error)
+        assert keep(cache) == kept
+        # A failure that is known says nothing of the change before it.
+        change(cache, RevisionConflict(()))
+        assert keep(cache) == kept
+        with cache.change(ID):
+            pass
+        assert cache.state(ID) is None
+        assert keep(cache)
+
+    with_cache(tmp_path, test)
