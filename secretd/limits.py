@@ -221,6 +221,12 @@ STORE_GROWTH_BYTES = Limit(
     source="ours; so much room the database's file takes at a time, if there is plenty",
     seen="never",
 )
+STORE_READER_CACHE_BYTES = Limit(
+    16_777_216,
+    "bytes",
+    source="measured: the inner pages of a database of a million secrets take 5 MiB; a read then reads one page",
+    seen="never",
+)
 STORE_RESERVE_BYTES = Limit(
     4_194_304,
     "bytes",

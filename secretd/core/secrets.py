@@ -9,7 +9,6 @@ the change was decided on, it is decided anew.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import TypeVar
 from uuid import UUID, uuid4
 
@@ -217,19 +216,24 @@ class Secrets:
     async def _put(
         self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
     ) -> SecretState:
-        async with AsyncExitStack() as held:
-            if wanted.usage is not None and (before is None or wanted.usage != before.attributes.usage):
-                # Held last and one at most, so two changes never wait for each other in a ring.
-                await held.enter_async_context(self._locks.hold(wanted.usage))
-                await self._check_usage_free(secret, wanted.usage)
-            home = self._home(wanted)
-            if before is None or self._home(before.attributes) is home:
-                if home is self._ephemeral:
-                    await self._remove_left_over(secret)
-                return await home.put(before, secret, wanted, value, creator)
-            if home is self._persistent:
-                return await self._move_to_store(before, wanted, value)
-            return await self._move_to_memory(before, wanted, value)
+        if wanted.usage is None or (before is not None and wanted.usage == before.attributes.usage):
+            return await self._put_at_home(before, secret, wanted, value, creator)
+        # Held last and one at most, so two changes never wait for each other in a ring.
+        async with self._locks.hold(wanted.usage):
+            await self._check_usage_free(secret, wanted.usage)
+            return await self._put_at_home(before, secret, wanted, value, creator)
+
+    async def _put_at_home(
+        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
+    ) -> SecretState:
+        home = self._home(wanted)
+        if before is None or self._home(before.attributes) is home:
+            if home is self._ephemeral:
+                await self._remove_left_over(secret)
+            return await home.put(before, secret, wanted, value, creator)
+        if home is self._persistent:
+            return await self._move_to_store(before, wanted, value)
+        return await self._move_to_memory(before, wanted, value)
 
     async def _move_to_store(self, before: SecretState, wanted: Attributes, value: SecretValue | None) -> SecretState:
         if value is None and before.has_value:

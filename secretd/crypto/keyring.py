@@ -35,6 +35,8 @@ _DIGEST_BYTES: Final = 16
 class Domain(Enum):
     """Whose keyring sealed a record; the number stands in the record's header."""
 
+    __hash__ = object.__hash__  # members are single, and Enum's own is a call of Python
+
     SHARED = 1
     NODE = 2
 

@@ -17,6 +17,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from secretd import limits
 from secretd.errors import StoreCorruptError, StoreUnavailableError
 from secretd.store.durable import open_regular, sync_directory
 
@@ -95,6 +96,7 @@ def open_reader(directory: Path, *, any_thread: bool = False) -> sqlite3.Connect
     """
     connection = _connect(directory / DATABASE, "mode=ro", any_thread=any_thread)
     connection.execute("PRAGMA query_only = ON")
+    connection.execute(f"PRAGMA cache_size = -{limits.STORE_READER_CACHE_BYTES // 1_024}")
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
