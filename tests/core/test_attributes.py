@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from secretd import limits
 from secretd.core.attributes import from_bytes, to_bytes
+from secretd.crypto import canonical
 from secretd.errors import StoreCorruptError
 from secretd.model import Attributes, Usage, UsageType
 
@@ -43,7 +46,9 @@ usages = st.builds(Usage, usage_types, texts.filter(bool))
     st.integers(0, 2**64 - 1),
 )
 def test_what_is_written_is_read_again(attributes: Attributes, counter: int) -> None:
-    assert from_bytes(to_bytes(attributes, counter)) == (attributes, counter)
+    written = to_bytes(attributes, counter)
+    assert from_bytes(written) == (attributes, counter)
+    assert written == canonical.dump(json.loads(written))
 
 
 @pytest.mark.parametrize(
