@@ -165,7 +165,7 @@ _MODEL: Mapping[type, tuple[str, int, Callable[[Groups], Any]]] = MappingProxyTy
     {
         SecretDocument: (_SECRET, 8, _secret),
         Usage: (_USAGE, 4, _usage),
-        SecretValue: ("<value>([0-9A-Za-z+/=]+)</value>", 1, lambda groups: SecretValue(_sure(decode(groups[0])))),
+        SecretValue: ("<value>([^<]+)</value>", 1, lambda groups: SecretValue(_sure(decode(groups[0])))),
     }
 )
 """How the nouns of the model are spelt and read: the pattern, its groups, the reader."""

@@ -85,7 +85,7 @@ def write_secret_compactly(document: SecretDocument) -> str:
 
 def write_usage(usage: Usage) -> str:
     """Write a usage on one line, as it stands in a message."""
-    return "".join(line for _, line in _usage_lines(usage, 0))
+    return "".join(_usage_lines(usage))
 
 
 def _lines(document: SecretDocument) -> Iterator[tuple[int, str]]:
@@ -97,15 +97,14 @@ def _lines(document: SecretDocument) -> Iterator[tuple[int, str]]:
     if attributes.description:
         yield 1, f"<description>{escape(attributes.description)}</description>"
     if attributes.usage is not None:
-        yield from _usage_lines(attributes.usage, 1)
+        start, usage_id, end = _usage_lines(attributes.usage)
+        yield from ((1, start), (2, usage_id), (1, end))
     yield 0, "</secret>"
 
 
-def _usage_lines(usage: Usage, depth: int) -> Iterator[tuple[int, str]]:
+def _usage_lines(usage: Usage) -> tuple[str, str, str]:
     tag = USAGE_CHILDREN[usage.type]
-    yield depth, f"<usage type='{usage.type.value}'>"
-    yield depth + 1, f"<{tag}>{escape(usage.id)}</{tag}>"
-    yield depth, "</usage>"
+    return f"<usage type='{usage.type.value}'>", f"<{tag}>{escape(usage.id)}</{tag}>", "</usage>"
 
 
 # What the schema allows.

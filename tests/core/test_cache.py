@@ -90,12 +90,11 @@ def test_rotated_and_resealed_secrets_are_read_and_changed_on(tmp_path: Path) ->
 
 def test_a_value_is_kept_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[bytes] = []
-    keep = SecretCache.keep_value
-    monkeypatch.setattr(
-        SecretCache,
-        "keep_value",
-        lambda cache, secret, record: (kept.append(record.value), keep(cache, secret, record)),
-    )
+
+    def keep(_cache: SecretCache, _secret: UUID, record: Record) -> None:
+        kept.append(record.value)
+
+    monkeypatch.setattr(SecretCache, "keep_value", keep)
 
     async def test(core: Core) -> None:
         await core.call(ops.SetValue(ID, VALUE))
