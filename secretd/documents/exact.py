@@ -9,7 +9,7 @@ holds (tests/documents/test_exact.py).
 The rules it keeps: printable ASCII and no reference, so that there is nothing to expand or to normalise; and every
 field goes through the same ``parse`` and the same constructors as on the long way.
 
-Source: docs/adr/0011.
+Source: docs/adr/0016.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ def script_of(*around: bytes, then: bytes = b"") -> Callable[[Conversation], Non
         before, after = around
         you = "<whoami uid='0' gid='0' pid='1' read-only='no' elevated='no'/>"
         client.send(before + asked.reply(you) + after)
-        client.send(then)
+        if then:
+            client.send(then)
 
     return script
 

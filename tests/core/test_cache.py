@@ -13,11 +13,12 @@ from helpers.core import Core, open_core
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.cache import SecretCache
-from secretd.core.persistent import VALUE as VALUE_KIND
+from secretd.core.kinds import VALUE as VALUE_KIND
 from secretd.core.state import SecretState
 from secretd.errors import NotFoundError, StoreFullError, StoreOutcomeUnknownError
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
-from secretd.store.base import Record, RevisionConflict
+from secretd.store.base import RevisionConflict
+from secretd.store.reading import Record
 
 ID = UUID(int=7)
 USAGE = Usage(UsageType.CEPH, "client.admin")

@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import UUID
 
 from secretd.core import attributes as form
-from secretd.core.persistent import ATTRIBUTES, USAGE, VALUE
+from secretd.core.kinds import ATTRIBUTES, USAGE, VALUE
 from secretd.core.sealing import Seal
 from secretd.crypto import envelope, padding
 from secretd.crypto.envelope import Domain
