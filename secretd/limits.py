@@ -262,6 +262,15 @@ BACKUPS = Limit(4, "backups", source="ours; each pins the store's log; and as ma
 BACKUP_IDLE_SECONDS = Limit(
     60, "seconds", source="ours; so long a backup or a restore waits to be gone on with", seen="no such backup"
 )
+BACKUP_SECONDS = Limit(
+    3_600,
+    "seconds",
+    source="ours; a backup or a restore whole: while it lasts nothing leaves the store's log",
+    seen="no such backup",
+)
+RESTORE_ROOM_BYTES = Limit(
+    16_777_216, "bytes", source="ours; so much stays free beside a backup that is being sent", seen="store-full"
+)
 RESEAL_PAGE = Limit(100, "records", source="ours; read at a time, so that others have their turn", seen="never")
 ROOT_KEY_BYTES = Limit(32, "bytes", source="AES-256", seen="sealed")
 KEYRING_BYTES = Limit(262_144, "bytes", source="over 1,000 versions of a keyring", seen="sealed")

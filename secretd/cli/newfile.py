@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import os
 import secrets
+import signal
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -54,10 +56,12 @@ def new_file(path: Path) -> Iterator[NewFile]:
     Raises:
         click.ClickException: it cannot be made, written or read back. Nothing is left of it then.
     """
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise click.ClickException(f"{path}: not a plain file, which alone would be replaced")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        with os.fdopen(os.open(beside, flags, 0o600), "w+b") as file:
+        with _ended_in_order(), os.fdopen(os.open(beside, flags, 0o600), "w+b") as file:
             try:
                 written = NewFile(file)
                 yield written
@@ -68,6 +72,21 @@ def new_file(path: Path) -> Iterator[NewFile]:
         _sync(path.parent)
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let the signals that end a program run what cleans up after it, as Ctrl-C does."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _sync(directory: Path) -> None:

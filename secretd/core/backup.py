@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.backupfile import Header, Writer
+from secretd.core.inflight import InFlight
 from secretd.core.kinds import HEAD, KEYRING, SEALED
 from secretd.core.parts import Unfinished
 from secretd.core.sealing import Seal
@@ -65,10 +66,11 @@ class _Backup:
 class Backups:
     """The backups of one store."""
 
-    def __init__(self, store: Store, seal: Seal, wholeness: Wholeness) -> None:
+    def __init__(self, store: Store, seal: Seal, wholeness: Wholeness, looking_back: InFlight) -> None:
         self._store = store
         self._seal = seal
         self._wholeness = wholeness
+        self._looking_back = looking_back
         self._unfinished = Unfinished[_Backup]("backup", self._give_up)
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -86,9 +88,10 @@ class Backups:
             backup = self._begin()
         else:
             name, backup = request.backup, self._unfinished.take(request.backup)
-        part = await backup.part()
-        if not backup.is_given_out:
-            self._unfinished.keep(name, backup)
+        with self._unfinished.ending(name, backup):
+            part = await backup.part()
+            if not backup.is_given_out:
+                self._unfinished.keep(name, backup)
         far = backup.progress
         return ops.BackupPart(
             name, SecretValue(part), backup.is_given_out, far.revision, far.records, far.total, far.damaged
@@ -96,7 +99,7 @@ class Backups:
 
     async def stop(self) -> None:
         """Give up what is under way."""
-        self._unfinished.give_up_all()
+        self._unfinished.stop()
         await asyncio.gather(*self._closing)
 
     def _give_up(self, backup: _Backup) -> None:
@@ -113,6 +116,7 @@ class Backups:
         async with AsyncExitStack() as held:
             # No rotation comes between the seal files and the records that they open.
             async with self._seal.standing() as (shared, node):
+                held.enter_context(self._looking_back.change())
                 snapshot = await held.enter_async_context(self._store.snapshot())
             progress.revision = snapshot.revision
             progress.total = sum([await snapshot.count(kind) for kind in SEALED])

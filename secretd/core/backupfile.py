@@ -70,6 +70,17 @@ class Writer:
         return piece
 
 
+def check_magic(beginning: bytes) -> None:
+    """Refuse what does not begin as a backup does; ``beginning`` is at least one byte of it.
+
+    Raises:
+        InvalidRequestError: it is none.
+    """
+    length = min(len(beginning), len(_MAGIC))
+    if beginning[:length] != _MAGIC[:length]:
+        raise InvalidRequestError("this is no backup of secretd's")
+
+
 def read_header(file: BinaryIO) -> Header:
     """Read the beginning of a backup, which nothing is proved of yet.
 
@@ -77,8 +88,7 @@ def read_header(file: BinaryIO) -> Header:
         InvalidRequestError: the file is no backup, or of a newer format.
     """
     file.seek(0)
-    if file.read(len(_MAGIC)) != _MAGIC:
-        raise InvalidRequestError("this is no backup of secretd's")
+    check_magic(_exactly(file, len(_MAGIC)))
     version, revision = _HEADER.unpack(_exactly(file, _HEADER.size))
     if version != _FORMAT:
         raise InvalidRequestError("this backup has a newer format than this daemon knows")

@@ -13,6 +13,7 @@ from uuid import UUID
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.head import HeadKeeper
+from secretd.core.inflight import InFlight
 from secretd.core.kinds import ATTRIBUTES, HEAD, KEYRING, OWNER, USAGE, USED, USES, VALUE
 from secretd.core.quota import Amount, Quotas
 from secretd.core.records import Records, id_in
@@ -40,16 +41,18 @@ Look = Callable[[Record], Awaitable[str | None]]
 class Checking:
     """Checks one store."""
 
-    def __init__(self, store: Store, seal: Seal, quotas: Quotas, wholeness: Wholeness) -> None:
+    def __init__(self, store: Store, seal: Seal, quotas: Quotas, wholeness: Wholeness, looking_back: InFlight) -> None:
         self._store = store
         self._seal = seal
         self._quotas = quotas
         self._wholeness = wholeness
+        self._looking_back = looking_back
 
     async def check(self, _: Caller, __: ops.Check) -> ops.Checked:
         """Look at every record, and say what is wrong with which."""
-        async with self._store.snapshot() as snapshot:
-            return await _Check(snapshot, self._seal, self._quotas, self._wholeness.head).run()
+        with self._looking_back.change():
+            async with self._store.snapshot() as snapshot:
+                return await _Check(snapshot, self._seal, self._quotas, self._wholeness.head).run()
 
 
 class _Check:

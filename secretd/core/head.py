@@ -48,15 +48,24 @@ class HeadKeeper(Summary):
         Raises:
             StoreCorruptError: that one is gone, or does not open.
         """
+        counted = [replacement for replacement in replacements if replacement.key not in _LEFT_OUT]
+        if not counted and not self._opens(before):
+            # The keyring must be able to change, also where the head cannot: to accept a loss rotates it.
+            return before or b""
         total = self._total(before)
-        for replacement in replacements:
-            if replacement.key in _LEFT_OUT:
-                continue
+        for replacement in counted:
             if replacement.before is not None:
                 total = self._set_hash.removed(total, replacement.key, replacement.before)
             if replacement.after is not None:
                 total = self._set_hash.added(total, replacement.key, replacement.after)
         return self._set_hash.seal(Head(revision, total))
+
+    def _opens(self, sealed: bytes | None) -> bool:
+        try:
+            self._total(sealed)
+        except StoreCorruptError:
+            return False
+        return True
 
     def _total(self, sealed: bytes | None) -> int:
         if sealed is not None:

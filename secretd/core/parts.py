@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 from uuid import UUID, uuid4
 
@@ -14,23 +15,27 @@ T = TypeVar("T")
 
 
 class Unfinished(Generic[T]):
-    """What waits for its next part."""
+    """What waits for its next part, and what is at one just now: limits.BACKUPS together."""
 
     def __init__(self, noun: str, give_up: Callable[[T], None]) -> None:
-        """Begin with nothing; ``give_up`` is called with what nobody went on with."""
+        """Begin with nothing; ``give_up`` is called with what nobody went on with, or what failed."""
         self._noun = noun
         self._give_up = give_up
+        self._ends: dict[UUID, float] = {}
         self._waiting: dict[UUID, tuple[T, asyncio.TimerHandle]] = {}
+        self._stopped = False
 
     def begin(self) -> UUID:
         """Name a new one.
 
         Raises:
-            BusyError: limits.BACKUPS others wait.
+            BusyError: there are enough.
         """
-        if len(self._waiting) >= limits.BACKUPS:
-            raise BusyError(f"{len(self._waiting)} others are under way; try again in a minute")
-        return uuid4()
+        if len(self._ends) >= limits.BACKUPS:
+            raise BusyError(f"{len(self._ends)} others are under way; try again in a minute")
+        name = uuid4()
+        self._ends[name] = asyncio.get_running_loop().time() + limits.BACKUP_SECONDS
+        return name
 
     def take(self, name: UUID) -> T:
         """Go on with one: nobody else can until it is kept again.
@@ -45,15 +50,33 @@ class Unfinished(Generic[T]):
         timer.cancel()
         return item
 
+    @contextmanager
+    def ending(self, name: UUID, item: T) -> Iterator[None]:
+        """Work on one that was begun or taken: unless it is kept in here, it ends, and is given up if this fails."""
+        try:
+            yield
+        except BaseException:
+            self._give_up(item)
+            raise
+        finally:
+            if name not in self._waiting:
+                self._ends.pop(name, None)
+
     def keep(self, name: UUID, item: T) -> None:
         """Let it wait for its next part."""
-        timer = asyncio.get_running_loop().call_later(limits.BACKUP_IDLE_SECONDS, self._expire, name)
-        self._waiting[name] = item, timer
+        loop = asyncio.get_running_loop()
+        until = min(loop.time() + limits.BACKUP_IDLE_SECONDS, self._ends[name])
+        self._waiting[name] = item, loop.call_at(until, self._expire, name)
+        if self._stopped:
+            self._expire(name)
 
-    def give_up_all(self) -> None:
-        """Give up all that waits."""
+    def stop(self) -> None:
+        """Give up all that waits, and what would wait from now on."""
+        self._stopped = True
         for name in tuple(self._waiting):
-            self._give_up(self.take(name))
+            self._expire(name)
 
     def _expire(self, name: UUID) -> None:
-        self._give_up(self.take(name))
+        item = self.take(name)
+        self._ends.pop(name, None)
+        self._give_up(item)

@@ -9,14 +9,17 @@ Source: docs/backup.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from secretd import limits
 from secretd import operations as ops
-from secretd.core.backupfile import Header, prove, read_header, read_records
+from secretd.core.backupfile import Header, check_magic, prove, read_header, read_records
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.events import Events
 from secretd.core.head import HeadKeeper
@@ -29,7 +32,7 @@ from secretd.core.sealing import Foreign, Seal
 from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
-from secretd.errors import OperationInvalidError, SecretdError, StoreCorruptError, StoreFullError
+from secretd.errors import OperationInvalidError, StoreCorruptError, StoreError, StoreFullError
 from secretd.model import Caller
 from secretd.store.base import Store
 
@@ -85,25 +88,30 @@ class Restores:
             name, file = self._unfinished.begin(), self._new_file()
         else:
             name, file = request.restore, self._unfinished.take(request.restore)
-        try:
+        with self._unfinished.ending(name, file):
             self._write(file, request.value.reveal())
-        except BaseException:
-            file.close()
-            raise
-        if not request.last:
-            self._unfinished.keep(name, file)
-            return ops.RestoreTaken(name)
+            if not request.last:
+                self._unfinished.keep(name, file)
+                return ops.RestoreTaken(name)
+            # A task of its own: who asked for it may go away, and it must not be left half-way.
+            finishing = asyncio.ensure_future(self._finish(file, dry_run=request.dry_run))
+            content = await asyncio.shield(finishing)
+        return ops.RestoreTaken(name, content.header.revision, content.secrets, content.damaged)
+
+    async def _finish(self, file: BinaryIO, *, dry_run: bool) -> _Content:
         with file:
             content = await self._look_through(file)
-            if request.dry_run:
-                content.foreign.wipe()
-            else:
-                await self._bring_in(file, content)
-        return ops.RestoreTaken(name, content.header.revision, content.secrets, content.damaged)
+            try:
+                if not dry_run:
+                    await self._bring_in(file, content)
+            finally:
+                if not self._seal.uses(content.foreign):
+                    content.foreign.wipe()
+        return content
 
     def stop(self) -> None:
         """Give up what is under way."""
-        self._unfinished.give_up_all()
+        self._unfinished.stop()
 
     def _new_file(self) -> BinaryIO:
         try:
@@ -111,9 +119,13 @@ class Restores:
         except OSError:
             raise _no_room() from None
 
-    @staticmethod
-    def _write(file: BinaryIO, part: bytes) -> None:
+    def _write(self, file: BinaryIO, part: bytes) -> None:
+        if not file.tell():
+            check_magic(part)
         try:
+            room = os.statvfs(self._seal.directory)
+            if room.f_bavail * room.f_frsize < limits.RESTORE_ROOM_BYTES:
+                raise _no_room()
             file.write(part)
             file.flush()
         except OSError:
@@ -133,30 +145,26 @@ class Restores:
     async def _bring_in(self, file: BinaryIO, content: _Content) -> None:
         head = HeadKeeper(content.foreign.keyrings[Domain.SHARED])
 
-        async def load() -> int:
-            records = _with_seal_file(file, content.header.shared)
+        async def load(shared: bytes) -> int:
+            records = _with_seal_file(file, shared)
             return await self._store.replace_all(records, head, least_revision=content.header.revision)
 
         async with self._in_flight.none():
             await self._require_empty()
             await self._resealing.stop()
-            with self._events.watching():
-                revision = await self._seal.adopt(content.foreign, load)
-            # So many secrets come at once that only a list says which.
-            self._events.lost()
-            self._wholeness.take(head, revision)
-            self._uses.forget_all()
+            try:
+                with self._events.watching():
+                    revision = await self._seal.adopt(content.foreign, load)
+                # So many secrets come at once that only a list says which.
+                self._events.lost()
+                self._wholeness.take(head, revision)
+                self._uses.forget_all()
+            finally:
+                self._resealing.start()
         _log.warning("a backup was restored", extra={"revision": revision, "secrets": content.secrets})
-        await self._change_keys()
-
-    async def _change_keys(self) -> None:
-        """Let new versions seal: the old ones may have been used since the backup, and by who else restored it."""
-        try:
-            await self._seal.rotate()
+        with contextlib.suppress(StoreError):
+            # The next change tries again.
             await self._uses.prepare()
-        except SecretdError as error:
-            _log.error("the keyring could not be rotated: run seal-rotate", extra={"reason": error.message})
-        self._resealing.start()
 
     async def _require_empty(self) -> None:
         if await self._store.count(ATTRIBUTES) or await self._ephemeral.count():

@@ -8,17 +8,21 @@ from secretd.core.keyuses import KeyUses
 from secretd.core.resealing import Resealing
 from secretd.core.sealing import Seal
 from secretd.crypto.envelope import Domain
+from secretd.errors import BusyError
 from secretd.model import Caller
 
 
 class SealAdmin:
     """What an administrator does with the seal of one daemon."""
 
-    def __init__(self, seal: Seal, uses: KeyUses, resealing: Resealing, in_flight: InFlight) -> None:
+    def __init__(
+        self, seal: Seal, uses: KeyUses, resealing: Resealing, in_flight: InFlight, looking_back: InFlight
+    ) -> None:
         self._seal = seal
         self._uses = uses
         self._resealing = resealing
         self._in_flight = in_flight
+        self._looking_back = looking_back
 
     async def status(self, _: Caller, __: ops.SealStatus) -> ops.SealReport:
         """Show the versions of both keyrings and how far resealing is."""
@@ -40,7 +44,10 @@ class SealAdmin:
 
         Raises:
             OperationInvalidError: records are still sealed by an older version.
+            BusyError: a check or a backup still reads records as they were, perhaps by an older version.
         """
+        if self._looking_back.any:
+            raise BusyError("a check or a backup is under way; retire when it has ended")
         # What was sealed before a rotation may be on its way to the store only now, past the eyes of resealing.
         await self._in_flight.ended()
         await self._resealing.retire()

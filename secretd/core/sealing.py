@@ -23,7 +23,7 @@ from secretd.crypto.envelope import Domain
 from secretd.crypto.keyring import Keyring
 from secretd.crypto.sealfile import SealFile
 from secretd.crypto.slots import SlotLocation, is_missing, judge_directory, read_slot_key
-from secretd.errors import SealError, StoreError, StoreOutcomeUnknownError
+from secretd.errors import SealError, SecretdError, StoreError, StoreOutcomeUnknownError
 from secretd.model import SealState, SealStatus, SlotKind
 from secretd.store.base import RevisionConflict, Store
 from secretd.store.durable import create_durably, make_directory, remove_left_overs
@@ -159,7 +159,9 @@ class Seal:
             self._use({Domain.SHARED: shared, Domain.NODE: node}, opened)
 
     def open_foreign(self, shared: bytes, node: bytes) -> Foreign:
-        """Open the seal files of another store by the slots of this daemon.
+        """Open the seal files of another store by the slots of this daemon, and give their keyrings a new version.
+
+        The old ones may go on to seal where the files are from, and how often they were used since is not known.
 
         Raises:
             SealError: they are no seal files, or no slot of this daemon opens them.
@@ -168,27 +170,34 @@ class Seal:
         node_file = SealFile.parse(node)
         if (shared_file.domain, node_file.domain) != (Domain.SHARED, Domain.NODE):
             raise SealError("the keyrings are not those of a store and its node")
-        opened = _Opened(shared_file, node_file, root_key)
-        return Foreign(opened, {each.domain: each.open_keyring(root_key) for each in (shared_file, node_file)})
+        files, keyrings = {}, {}
+        for file in (shared_file, node_file):
+            before = file.open_keyring(root_key)
+            keyrings[file.domain] = before.rotated()
+            files[file.domain] = file.with_keyring(keyrings[file.domain], root_key)
+            before.wipe()
+        return Foreign(_Opened(files[Domain.SHARED], files[Domain.NODE], root_key), keyrings)
 
-    async def adopt(self, foreign: Foreign, load: Callable[[], Awaitable[T]]) -> T:
+    async def adopt(self, foreign: Foreign, load: Callable[[bytes], Awaitable[T]]) -> T:
         """Take the keyrings of another store in the place of these, together with its records.
 
         Args:
             foreign: the keyrings.
-            load: puts the records into the store, with the shared seal file among them; all or nothing.
+            load: puts the records into the store, the shared seal file that it is given among them; all or nothing.
 
         Raises:
             SealError, StoreError: nothing was changed, unless it is StoreOutcomeUnknownError: a start finds out.
         """
         opened = foreign.opened
         async with self._replacing:
-            self._adoption.begin(opened.shared.to_bytes(), opened.node.to_bytes())
+            shared = opened.shared.to_bytes()
+            self._adoption.begin(shared, opened.node.to_bytes())
             try:
-                loaded = await load()
+                loaded = await load(shared)
             except StoreOutcomeUnknownError:
                 raise
-            except BaseException:
+            except SecretdError:
+                # Surely not made. After anything else the next start looks whether it was.
                 self._adoption.end()
                 raise
             try:
@@ -199,6 +208,10 @@ class Seal:
                 raise
             self._use(foreign.keyrings, opened)
             return loaded
+
+    def uses(self, foreign: Foreign) -> bool:
+        """Whether these keyrings were adopted, and are in use."""
+        return self._keyrings is foreign.keyrings
 
     @asynccontextmanager
     async def standing(self) -> AsyncIterator[tuple[bytes, bytes]]:

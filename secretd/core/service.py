@@ -40,6 +40,9 @@ ListenerHandler = Callable[[Caller, Any, Listener], ops.Reply]
 _SEALING = frozenset({Permission.WRITE, Permission.DELETE})
 """The permissions of the operations that seal records."""
 
+_MENDING = frozenset({ops.StoreAccept, ops.Restore})
+"""What makes a store whole again may change one that is not."""
+
 _NOTHING_KNOWN = MemoryStatus()
 
 _log = logging.getLogger(__name__)
@@ -65,12 +68,12 @@ class Service:
         self._quotas = quotas = Quotas(store, seal, quota)
         persistent, self._ephemeral = PersistentSecrets(store, seal, quotas), EphemeralSecrets(seal, quotas)
         ephemeral = self._ephemeral
-        self._in_flight = InFlight()
+        self._in_flight, looking_back = InFlight(), InFlight()
         self._uses = KeyUses(store, seal)
         self._resealing = Resealing(store, seal, self._uses, ephemeral)
         self._wholeness = Wholeness(store, seal)
-        self._checking = Checking(store, seal, quotas, self._wholeness)
-        self._backups = Backups(store, seal, self._wholeness)
+        self._checking = Checking(store, seal, quotas, self._wholeness, looking_back)
+        self._backups = Backups(store, seal, self._wholeness, looking_back)
         self._events = Events(access)
         self._restores = Restores(
             store, seal, self._wholeness, self._uses, self._resealing, ephemeral, self._in_flight, self._events
@@ -78,7 +81,7 @@ class Service:
         self._secrets = Secrets(access, seal, persistent, ephemeral, self._events)
         self._handlers = self._make_handlers(
             Listing(access, seal, persistent, ephemeral),
-            SealAdmin(seal, self._uses, self._resealing, self._in_flight),
+            SealAdmin(seal, self._uses, self._resealing, self._in_flight, looking_back),
         )
         self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
             ops.Subscribe: self._subscribe,
@@ -87,6 +90,7 @@ class Service:
 
     async def unsealed(self) -> None:
         """Go on with what waits for the keyrings to be open."""
+        self._uses.forget_all()
         await self._wholeness.begin()
         if not self._wholeness.is_whole:
             return
@@ -184,7 +188,7 @@ class Service:
                 raise RuntimeError("a subscription without a listener")
             return self._listener_handlers[operation.request](caller, request, listener)
         handler = self._handlers[operation.request]
-        if operation.audit is ops.AuditLevel.CHANGE and operation.request is not ops.StoreAccept:
+        if operation.audit is ops.AuditLevel.CHANGE and operation.request not in _MENDING:
             self._wholeness.require()
         if operation.permission not in _SEALING:
             return await handler(caller, request)

@@ -51,6 +51,7 @@ class Wholeness:
 
     async def begin(self) -> None:
         """Compare head and mark once the keyring is open, and keep both from then on."""
+        self._whole = False
         self._head = HeadKeeper(self._seal.keyrings[Domain.SHARED])
         try:
             revision = await self._revision_of_head(self._head)
@@ -69,13 +70,14 @@ class Wholeness:
         Raises:
             StoreError: the head cannot be made; nothing is accepted.
         """
-        self._store.keep_summary(self.head)
-        revision = await self._store.summarise()
+        revision = await self._store.summarise(self.head)
         self._keep(self.head, revision)
         return revision
 
     def take(self, head: HeadKeeper, revision: int) -> None:
         """Take a store whose records were all replaced just now, with this head."""
+        if self._head is not None:
+            self._head.wipe()
         self._head = head
         self._keep(head, revision)
 
@@ -96,8 +98,10 @@ class Wholeness:
         self._mark.note(await self._store.revision())
 
     def close(self) -> None:
-        """Stop keeping the mark."""
+        """Stop keeping head and mark; commits that nobody waits for any more are refused."""
         self._mark.close()
+        if self._head is not None:
+            self._head.wipe()
 
     async def _revision_of_head(self, head: HeadKeeper) -> int:
         found = await head.read(self._store)

@@ -150,17 +150,20 @@ class Store(Reading):
         self._keep_summary(summary)
 
     @final
-    async def summarise(self) -> int:
-        """Make the summary that is kept anew from all records, in a commit of its own, and give its revision.
+    async def summarise(self, summary: Summary) -> int:
+        """Make a summary anew from all records, in a commit of its own, and give its revision.
 
         It takes as long as there are records, and other commits wait for it.
+
+        Args:
+            summary: is kept from now on, if this succeeds.
 
         Raises:
             StoreError: as for commit.
         """
         self._check_open()
         with self._translating():
-            return await self._summarise()
+            return await self._summarise(summary)
 
     @final
     async def replace_all(
@@ -170,7 +173,7 @@ class Store(Reading):
 
         Args:
             records: key and value of each, no key twice; may be read in another thread. What it raises undoes all.
-            summary: is kept from now on, and made anew from the records.
+            summary: is made anew from the records, and kept from now on if this succeeds.
             least_revision: the commit's revision is at least this.
 
         Raises:
@@ -238,7 +241,7 @@ class Store(Reading):
     def _keep_summary(self, summary: Summary) -> None: ...
 
     @abstractmethod
-    async def _summarise(self) -> int: ...
+    async def _summarise(self, summary: Summary) -> int: ...
 
     @abstractmethod
     async def _replace_all(

@@ -105,8 +105,9 @@ class SqliteStore(Store):
     def _keep_summary(self, summary: Summary) -> None:
         self._database.summary = summary
 
-    async def _summarise(self) -> int:
-        return await self._alone(self._database.summarise, lambda applied: self._changes.publish(applied.revision, ()))
+    async def _summarise(self, summary: Summary) -> int:
+        work = partial(self._database.summarise, summary)
+        return await self._alone(work, lambda applied: self._changes.publish(applied.revision, ()))
 
     async def _replace_all(self, records: Iterable[tuple[bytes, bytes]], summary: Summary, least_revision: int) -> int:
         work = partial(self._database.replace_all, records, summary, least_revision)

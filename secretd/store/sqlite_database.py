@@ -117,14 +117,13 @@ class Database:
         except StoreFullError:
             return [self._apply_by_reserve(commit) for commit in group]
 
-    def summarise(self) -> Applied:
-        """Make the summary anew.
+    def summarise(self, summary: Summary) -> Applied:
+        """Make the summary anew from all records, and keep it from now on.
 
         Raises:
             StoreError: as for apply.
         """
-        self._check_that_it_is_there()
-        return self._in_transaction(Transaction.summarise, self._growth.take)
+        return self._begin_summary(summary, Transaction.summarise)
 
     def replace_all(self, records: Iterable[tuple[bytes, bytes]], summary: Summary, least_revision: int) -> Applied:
         """Put these records in the place of all there are, and keep their summary from now on.
@@ -132,14 +131,14 @@ class Database:
         Raises:
             StoreError: as for apply.
         """
+        return self._begin_summary(summary, lambda transaction: transaction.replace_all(records, least_revision))
+
+    def _begin_summary(self, summary: Summary, work: Callable[[Transaction], Applied]) -> Applied:
         self._check_that_it_is_there()
-        before, self.summary = self.summary, summary
-        with contextlib.ExitStack() as undo:
-            undo.callback(setattr, self, "summary", before)
-            applied = self._in_transaction(
-                lambda transaction: transaction.replace_all(records, least_revision), self._growth.take
-            )
-            undo.pop_all()
+        # Emptied first: what follows may take all the room that the log has.
+        self.checkpoint()
+        applied = self._in_transaction(work, self._growth.take, summary)
+        self.summary = summary
         return applied
 
     def _apply_by_reserve(self, commit: Commit) -> Outcome:
@@ -156,13 +155,15 @@ class Database:
         self._reserve.give_up()
 
     def _apply(self, group: Sequence[Commit], make_room: Callable[[int], None]) -> list[Outcome]:
-        return self._in_transaction(lambda transaction: transaction.apply(group), make_room)
+        return self._in_transaction(lambda transaction: transaction.apply(group), make_room, self.summary)
 
-    def _in_transaction(self, work: Callable[[Transaction], T], make_room: Callable[[int], None]) -> T:
+    def _in_transaction(
+        self, work: Callable[[Transaction], T], make_room: Callable[[int], None], summary: Summary | None
+    ) -> T:
         try:
             with Translating():
                 self._connection.execute("BEGIN IMMEDIATE")
-                outcome = work(Transaction(self._connection, self.summary))
+                outcome = work(Transaction(self._connection, summary))
                 make_room(self._pages() * PAGE_BYTES)
             try:
                 self._connection.execute("COMMIT")

@@ -587,8 +587,7 @@ async def check_summary(store: Store) -> None:
 
 async def summarised(store: Store) -> None:
     await store.commit([Put(b"a", b"1"), Put(b"b", b"1")])
-    store.keep_summary(Listing())
-    await store.summarise()
+    await store.summarise(Listing())
     await check_summary(store)
 
 
@@ -644,7 +643,7 @@ def test_a_summary_that_cannot_be_made_refuses_the_commit(with_store: Runner) ->
         record = await store.get(b"a")
         assert record is not None
         assert (record.value, await store.revision()) == (b"1", revision)
-        await store.summarise()
+        await store.summarise(Listing())
         await store.commit([Put(b"a", b"2")])
         await check_summary(store)
 

@@ -21,6 +21,7 @@ from secretd.store.base import Delete, Put
 from secretd.store.summary import Replacement, Summary
 
 COUNT = 40
+BEGINNING = SecretValue(b"secretd backup")
 OTHER_USER = Caller(uid=4711, gid=4711, pid=1)
 
 
@@ -330,9 +331,9 @@ class TestParts:
     def test_too_many_at_once(self, tmp_path: Path) -> None:
         async def test(core: Core) -> None:
             for _ in range(limits.BACKUPS):
-                await core.call(ops.Restore(SecretValue(b"x")))
+                await core.call(ops.Restore(BEGINNING))
             with pytest.raises(BusyError):
-                await core.call(ops.Restore(SecretValue(b"x")))
+                await core.call(ops.Restore(BEGINNING))
 
         in_core(tmp_path, test)
 
@@ -343,12 +344,12 @@ class TestParts:
             backup, restore = (
                 await core.call(ops.Backup()),
                 await core.call(
-                    ops.Restore(SecretValue(b"x"), dry_run=True),
+                    ops.Restore(BEGINNING, dry_run=True),
                 ),
             )
             assert not backup.last
             async with asyncio.timeout(30):
-                for name in (ops.Backup(backup.backup), ops.Restore(SecretValue(b"x"), restore.restore)):
+                for name in (ops.Backup(backup.backup), ops.Restore(BEGINNING, restore.restore)):
                     await _until_refused(core, name)
 
         monkeypatch.setattr(limits, "BACKUP_IDLE_SECONDS", 0)
@@ -383,7 +384,7 @@ class TestCrash:
     ) -> None:
         root = new_place(tmp_path)
 
-        def end(_: Adoption) -> None:
+        def end(*_: object) -> None:
             raise _Crash
 
         with monkeypatch.context() as patch:

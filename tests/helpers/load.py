@@ -24,6 +24,7 @@ from helpers.core import OWNER, make_seal
 from secretd import operations as ops
 from secretd.client import AsyncClient, Client
 from secretd.core.checking import Checking
+from secretd.core.inflight import InFlight
 from secretd.core.kinds import ATTRIBUTES, KEYRING, USAGE, VALUE
 from secretd.core.persistent import PersistentSecrets
 from secretd.core.quota import Quotas
@@ -319,7 +320,7 @@ async def _insist_on_wholeness(store: Store, seal: Seal) -> None:
     await wholeness.begin()
     try:
         _insist(wholeness.is_whole, "the daemon would be read-only")
-        checked = await Checking(store, seal, Quotas(store, seal), wholeness).check(OWNER, ops.Check())
+        checked = await Checking(store, seal, Quotas(store, seal), wholeness, InFlight()).check(OWNER, ops.Check())
         _insist(not checked.found, f"a check finds {checked.problems}")
     finally:
         wholeness.close()

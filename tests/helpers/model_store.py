@@ -153,7 +153,8 @@ class ModelStore(Store):
     def _keep_summary(self, summary: Summary) -> None:
         self.model.summary = summary
 
-    async def _summarise(self) -> int:
+    async def _summarise(self, summary: Summary) -> int:
+        self.model.summary = summary
         self.model.revision += 1
         self.model.summarise()
         return self.model.revision
