@@ -309,6 +309,15 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """Something that is bounded, and how much of it is used."""
+
+    name: Annotated[str, Help("what it is")]
+    used: Annotated[int, Help("how much of it is used", 0)]
+    most: Annotated[int, Help("how much there may be", 0)]
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonStatus(Reply):
     """The state of the daemon. What only an open keyring can tell is left out while it is sealed."""
 
@@ -325,6 +334,9 @@ class DaemonStatus(Reply):
     ephemeral: Annotated[int | None, Help("how many secrets are in memory only", 0)] = None
     memory_wiping: Annotated[bool, Help("whether what the daemon frees was found to be overwritten")] = False
     memory_locked: Annotated[MemoryLock, Help("how much of its memory is kept out of swap")] = MemoryLock.NO
+    bounds: Annotated[
+        tuple[Bound, ...], Help("what is bounded, and for others than root what is left of their quota")
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,6 +469,18 @@ class Restore(Request[RestoreTaken]):
     dry_run: Annotated[bool, Help("look the backup through, and change nothing")] = False
 
 
+@dataclass(frozen=True, slots=True)
+class Measured(Reply):
+    """What the daemon has counted since its start."""
+
+    text: Annotated[str, Help("in Prometheus' text format")]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics(Request[Measured]):
+    """Give counts and durations of operations, by how they ended, and the daemon's state, for monitoring."""
+
+
 class AuditLevel(Enum):
     """What an operation does to the secrets' secrecy and state; what reveals or changes is recorded."""
 
@@ -509,6 +533,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("store-accept", StoreAccept, StoreAccepted, Permission.ADMIN, AuditLevel.CHANGE),
     Operation("backup", Backup, BackupPart, Permission.ADMIN, AuditLevel.REVEAL),
     Operation("restore", Restore, RestoreTaken, Permission.ADMIN, AuditLevel.CHANGE),
+    Operation("metrics", Metrics, Measured, Permission.ADMIN, AuditLevel.NONE),
     Operation("whoami", Whoami, You, None, AuditLevel.NONE),
     Operation("status", Status, DaemonStatus, None, AuditLevel.NONE),
 )

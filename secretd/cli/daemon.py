@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import click
+
 from secretd.cli import output
 from secretd.cli.invocation import Invocation, command
-from secretd.operations import Status, Whoami
+from secretd.errors import SealError, StoreCorruptError
+from secretd.model import SealState
+from secretd.operations import DaemonStatus, Metrics, Status, Whoami
+
+_NEAR = 0.8
+"""What is used by more than this is told of."""
 
 
 @command("whoami", "whoami")
@@ -16,6 +25,26 @@ def whoami(invocation: Invocation) -> None:
 
 @command("status", "status")
 def status(invocation: Invocation) -> None:
-    """Show the state of the daemon."""
+    """Show the state of the daemon, and end with it."""
     reply = invocation.call(Status())
-    invocation.show(reply, lambda: output.fields_table(reply))
+    invocation.show(reply, lambda: output.fields_table(reply) + output.records_table(reply.bounds))
+    if reply.state is SealState.SEALED:
+        raise SealError(f"the daemon is sealed: {reply.reason}")
+    if reply.read_only:
+        raise StoreCorruptError("the store lacks changes that were answered, and is read-only; see store-accept")
+    near = ", ".join(_near(reply))
+    if near:
+        raise click.ClickException(f"near a bound: {near}")
+
+
+@command("metrics", "metrics")
+def metrics(invocation: Invocation) -> None:
+    """Write the metrics as they are."""
+    reply = invocation.call(Metrics())
+    invocation.show(reply, lambda: reply.text)
+
+
+def _near(reply: DaemonStatus) -> Iterator[str]:
+    for bound in reply.bounds:
+        if bound.used > _NEAR * bound.most:
+            yield f"{bound.name} ({bound.used:,} of {bound.most:,})"

@@ -44,6 +44,7 @@ COMMANDS = (
     backup.restore,
     daemon.whoami,
     daemon.status,
+    daemon.metrics,
 )
 
 

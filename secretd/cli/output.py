@@ -21,7 +21,7 @@ import click
 from secretd.cli.colours import heading
 from secretd.client import write_secret
 from secretd.model import SecretDocument, SecretValue, Usage
-from secretd.operations import EVENTS, Entry, Event, Field, KeyringVersions, Problem, Reply, fields_of
+from secretd.operations import EVENTS, Bound, Entry, Event, Field, KeyringVersions, Problem, Reply, fields_of
 
 _EVENT_NAMES = {event: name for name, event in EVENTS.items()}
 
@@ -122,7 +122,7 @@ def fields_table(reply: Reply) -> str:
     )
 
 
-_TABLES = (KeyringVersions, Problem)
+_TABLES = (Bound, KeyringVersions, Problem)
 """The parts of replies that records_table draws."""
 
 _FLAGS = {"Value": "has_value", "Ephemeral": "ephemeral", "Private": "private"}

@@ -16,6 +16,7 @@ from secretd.core.sealing import Seal
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
 from secretd.errors import BusyError, StoreCorruptError
+from secretd.operations import Bound
 from secretd.store.base import Delete, Put, RevisionConflict, RevisionIs, Store
 
 _COUNT = struct.Struct(">Q")
@@ -79,6 +80,12 @@ class KeyUses:
     def forget_all(self) -> None:
         """Count on nothing that was reserved: the keyrings are others now."""
         self._left = {}
+
+    async def bounds(self) -> tuple[Bound, ...]:
+        """Say how much each keyring's current version was used."""
+        return tuple(
+            [Bound(f"uses of the {each.label} keyring", await self.used(each), limits.KEY_USES) for each in Domain]
+        )
 
     async def used(self, domain: Domain) -> int:
         """Say how often the current version was used at most."""

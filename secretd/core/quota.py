@@ -27,6 +27,7 @@ from secretd.core.sealing import Seal
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain, first_counter
 from secretd.errors import QuotaError, StoreCorruptError
+from secretd.operations import Bound
 from secretd.store.base import Delete, Put, RevisionIs, Store
 from secretd.store.reading import Record
 
@@ -197,6 +198,14 @@ class Quotas:
             StoreCorruptError: the record does not open.
         """
         return Amount(*self._unpack(_USED, record)) if record is not None else Amount()
+
+    async def bounds(self, uid: int) -> tuple[Bound, ...]:
+        """Say how much a uid has, of both kinds of secret; nothing of root, who may have any number."""
+        if uid == FREE_UID:
+            return ()
+        has = self.used(await self._store.get(_used_key(uid))) + self._of_uid.get(uid, Amount())
+        most = self.most
+        return Bound("your secrets", has.secrets, most.secrets), Bound("your bytes", has.bytes, most.bytes)
 
     def forget(self, secret: UUID) -> None:
         """Count an ephemeral secret no more."""

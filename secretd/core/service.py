@@ -7,9 +7,12 @@ unsealed; then the handler, which judges the object.  An answer that reveals or 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from importlib import import_module
+from time import perf_counter
 from typing import Any, cast
 
 from secretd import __version__, limits
@@ -22,6 +25,7 @@ from secretd.core.events import Events, Listener
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
 from secretd.core.listing import Listing
+from secretd.core.metrics import Metrics
 from secretd.core.persistent import PersistentSecrets
 from secretd.core.quota import DEFAULT_QUOTA, Amount, Quotas
 from secretd.core.resealing import Resealing
@@ -68,6 +72,8 @@ class Service:
         self._quotas = quotas = Quotas(store, seal, quota)
         persistent, self._ephemeral = PersistentSecrets(store, seal, quotas), EphemeralSecrets(seal, quotas)
         ephemeral = self._ephemeral
+        self._metrics = Metrics()
+        self._bounds: Callable[[], tuple[ops.Bound, ...]] = tuple
         self._in_flight, looking_back = InFlight(), InFlight()
         self._uses = KeyUses(store, seal)
         self._resealing = Resealing(store, seal, self._uses, ephemeral)
@@ -110,6 +116,10 @@ class Service:
         """Let every uid but root have so much from now on; what is there stays."""
         self._quotas.most = quota
 
+    def watch_bounds(self, bounds: Callable[[], tuple[ops.Bound, ...]]) -> None:
+        """Have status tell of bounds that others keep."""
+        self._bounds = bounds
+
     async def stop(self) -> None:
         """End what goes on in the background."""
         await self._backups.stop()
@@ -136,6 +146,7 @@ class Service:
             ops.Delete: self._secrets.delete,
             ops.LookupByUsage: self._secrets.lookup_by_usage,
             ops.List: listing.list,
+            ops.Metrics: self._measure,
             ops.Whoami: self._whoami,
             ops.Status: self._status,
         }
@@ -167,6 +178,7 @@ class Service:
         """
         operation = ops.BY_REQUEST[type(request)]
         outcome = InternalError.code
+        began_s = perf_counter()
         try:
             self._access.admit(caller, operation.permission)
             if operation.request is not ops.Status:
@@ -178,6 +190,7 @@ class Service:
             raise
         finally:
             await self._account(operation, caller, outcome)
+            self._metrics.count(operation.name, outcome, perf_counter() - began_s)
         return cast(ops.ReplyT, reply)
 
     async def _handle(
@@ -229,7 +242,12 @@ class Service:
             tuple(map(ops.Held, self._access.held(caller))),
         )
 
-    async def _status(self, _caller: Caller, _: ops.Status) -> ops.DaemonStatus:
+    async def _measure(self, caller: Caller, _: ops.Metrics) -> ops.Measured:
+        # In a thread, as the import takes long; only who asks for metrics pays for it.
+        exposition = await asyncio.to_thread(import_module, "secretd.core.exposition")
+        return ops.Measured(exposition.written(self._metrics.durations(), await self._status(caller, ops.Status())))
+
+    async def _status(self, caller: Caller, _: ops.Status) -> ops.DaemonStatus:
         seal = self._seal.status
         always = ops.DaemonStatus(
             __version__,
@@ -251,4 +269,5 @@ class Service:
             read_only=not self._wholeness.is_whole,
             persistent=persistent,
             ephemeral=ephemeral,
+            bounds=(*self._bounds(), *await self._uses.bounds(), *await self._quotas.bounds(caller.uid)),
         )

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from secretd import limits
 from secretd.errors import BusyError
+from secretd.operations import Bound
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -61,6 +62,14 @@ class Accounts:
         self._of_others = 0
         # An account lives as long as a connection or a request that still waits: to connect anew makes none lighter.
         self._accounts: WeakValueDictionary[int, Account] = WeakValueDictionary()
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """How many connections there are."""
+        return (
+            Bound("connections", self._all, self._most),
+            Bound("connections of others than root", self._of_others, self._most_of_others),
+        )
 
     def open(self, uid: int) -> Account:
         """Let a connection of this uid in; gives its account.

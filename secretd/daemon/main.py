@@ -156,6 +156,7 @@ async def _serve(
     seal = Seal(store, settings.keyring_directory, _slot_locations(settings), os.geteuid())
     service = _service(settings, store, seal, memory)
     server = Server(seal, service.unsealed)
+    service.watch_bounds(server.bounds)
     # Tried before anybody can ask, so that the first client of a healthy daemon never meets a sealed one.
     await server.unseal()
     beside: list[asyncio.Task[None]] = []

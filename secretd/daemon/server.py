@@ -26,6 +26,7 @@ from secretd.daemon.peer import caller_of
 from secretd.doors.session import OpenSession, Session
 from secretd.errors import BusyError
 from secretd.model import SealState
+from secretd.operations import Bound
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,10 @@ class Server:
         listening = _Listening(listener, kind, door)
         self._listening.append(listening)
         self._watch(listening)
+
+    def bounds(self) -> tuple[Bound, ...]:
+        """Say how many connections there are, and may be."""
+        return self._accounts.bounds
 
     async def unseal(self) -> None:
         """Try once to unseal; says in the log what came of it, unless it is what it said before."""

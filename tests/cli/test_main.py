@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from secretd.cli.parameters import USAGE_TYPES
 from secretd.client import read_secret, write_secret
 from secretd.errors import WIRE_ERRORS, ExitStatus, SecretdError
 from secretd.model import Mode, SealState, UsageType
-from secretd.operations import BY_NAME, OPERATIONS, DaemonStatus, Field, Status, fields_of
+from secretd.operations import BY_NAME, OPERATIONS, Bound, DaemonStatus, Field, Status, fields_of
 
 PAGE = (ROOT / "docs" / "secretctl.md").read_text()
 _SECTION = re.compile(r"^### `(\S+) ([^`]*)`\n(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
@@ -280,3 +281,30 @@ def test_json_may_be_asked_for_before_and_after_the_command(
     run(arguments)
 
     assert capsys.readouterr().out.startswith('{\n  "version": "1.2.3",\n')
+
+
+@pytest.mark.parametrize(
+    ("told", "ended", "said"),
+    [
+        pytest.param({}, ExitStatus.OK, "", id="well"),
+        pytest.param({"bounds": (Bound("connections", 8, 10),)}, ExitStatus.OK, "", id="not-near"),
+        pytest.param({"bounds": (Bound("connections", 9, 10),)}, ExitStatus.FAILED, "connections (9 of 10)", id="near"),
+        pytest.param({"read_only": True}, ExitStatus.STORE, "store-accept", id="not-whole"),
+        pytest.param({"state": SealState.SEALED, "reason": "why"}, ExitStatus.SEALED, "why", id="sealed"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["for-people", "for-programs"])
+def test_status_ends_with_the_state(  # one case a line
+    told: dict[str, Any],
+    ended: ExitStatus,
+    said: str,
+    options: list[str],
+    scripted: Script,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scripted({Status: [replace(WELL, **told)]})
+    assert run(["-c", "x", *options, "status"]) == ended
+    shown = capsys.readouterr()
+    assert "1.2.3" in shown.out
+    assert said in shown.err
+    assert bool(said) == bool(shown.err)

@@ -38,6 +38,7 @@ from secretd.operations import (
     Held,
     KeyringVersions,
     Listed,
+    Measured,
     Problem,
     Reply,
     RestoreTaken,
@@ -141,6 +142,7 @@ JSON_OF_REPLIES = [
             "ephemeral": None,
             "memory_wiping": False,
             "memory_locked": "no",
+            "bounds": [],
         },
         id="DaemonStatus",
     ),
@@ -168,6 +170,7 @@ JSON_OF_REPLIES = [
         id="Checked",
     ),
     pytest.param(StoreAccepted(7), {"revision": 7}, id="StoreAccepted"),
+    pytest.param(Measured("# TYPE x gauge\n"), {"text": "# TYPE x gauge\n"}, id="Measured"),
     pytest.param(
         BackupPart(ID, SecretValue(b"part"), last=True, revision=7, records=8, total=8, damaged=0),
         {"backup": str(ID), "value": "cGFydA==", "last": True, "revision": 7, "records": 8, "total": 8, "damaged": 0},

@@ -17,6 +17,7 @@ from uuid import UUID
 from secretd.core import attributes as form
 from secretd.core.kinds import ATTRIBUTES, USAGE, VALUE
 from secretd.core.sealing import Seal
+from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope, padding
 from secretd.crypto.envelope import Domain
 from secretd.crypto.keyring import Keyring
@@ -61,7 +62,11 @@ async def _fill(data: Path, config: Path, count: int) -> None:
         status = await seal.open()
         if status.state is not SealState.OPEN:
             raise AssertionError(f"the store cannot be filled: {status.reason}")
+        wholeness = Wholeness(store, seal)
+        await wholeness.begin()
         await _write(store, seal.keyrings[Domain.SHARED], ids(count))
+        await wholeness.note()
+        wholeness.close()
         seal.wipe()
     finally:
         await store.close()
