@@ -54,6 +54,15 @@ QUOTA_BYTES = Limit(
 
 DOCUMENT_BYTES = Limit(65_536, "bytes", source="DESIGN: the native door", seen="invalid-xml")
 DOCUMENT_DEPTH = Limit(16, "elements", source="three times what our deepest document has", seen="invalid-xml")
+DOCUMENT_ELEMENTS = Limit(
+    1_000,
+    "elements",
+    source="ours; of a request or a document, fifty times what our longest has: more than that take long to read",
+    seen="invalid-xml",
+)
+REPLY_ELEMENTS = Limit(
+    65_536, "elements", source="MESSAGE_BYTES: no reply has room for more", seen="the client ends the connection"
+)
 ELEMENT_ATTRIBUTES = Limit(32, "attributes", source="ours; five times what our widest element has", seen="invalid-xml")
 NAME_BYTES = Limit(64, "bytes", source="ours; four times our longest name", seen="invalid-xml")
 UNKNOWN_NAMES_PER_UID = Limit(

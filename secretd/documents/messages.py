@@ -214,7 +214,7 @@ def _exact_reply(body: bytes) -> ReplyDocument | None:
 
 
 def _parsed_reply(body: bytes) -> ReplyDocument:
-    root = read_strictly(body, limits.MESSAGE_BYTES, _REPLY)
+    root = read_strictly(body, limits.MESSAGE_BYTES, _REPLY, limits.REPLY_ELEMENTS)
     serial, message = root.get("serial"), root.get("message")
     result = root[0]
     return ReplyDocument(

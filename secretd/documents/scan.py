@@ -99,13 +99,19 @@ class Scanned:
     unknown: UnknownName | None
 
 
-def scan(body: bytes, most_bytes: int, allowance: UnknownNames | None = None) -> Scanned:
+def scan(
+    body: bytes,
+    most_bytes: int,
+    allowance: UnknownNames | None = None,
+    most_elements: int = limits.DOCUMENT_ELEMENTS,
+) -> Scanned:
     """Look through a document.
 
     Args:
         body: the document, in UTF-8.
         most_bytes: how long it may be.
         allowance: admits names that are not of our vocabulary; without it the first of them is reported.
+        most_elements: how many it may have.
 
     Raises:
         InvalidXmlError: it is not well-formed, breaks a bound, or uses what no document here may use.
@@ -116,12 +122,14 @@ def scan(body: bytes, most_bytes: int, allowance: UnknownNames | None = None) ->
     zero = body.find(0)
     if zero >= 0:
         raise _malformed(body.count(b"\n", 0, zero) + 1, _INVALID_TOKEN)
-    return _Scan(allowance).run(body)
+    return _Scan(allowance, most_elements).run(body)
 
 
 class _Scan:
-    def __init__(self, allowance: UnknownNames | None) -> None:
+    def __init__(self, allowance: UnknownNames | None, most_elements: int) -> None:
         self._allowance = allowance
+        self._most_elements = most_elements
+        self._elements = 0
         self._open: list[str] = []
         self._root = ""
         self._root_attributes: list[str] = []
@@ -157,6 +165,9 @@ class _Scan:
         parents = self._open
         if not parents:
             self._root, self._root_attributes = name, attributes
+        self._elements += 1
+        if self._elements > self._most_elements:
+            self._refuse(f"more than {self._most_elements} elements")
         if len(parents) >= limits.DOCUMENT_DEPTH:
             self._refuse(f"elements more than {limits.DOCUMENT_DEPTH} deep")
         if len(attributes) > 2 * limits.ELEMENT_ATTRIBUTES:

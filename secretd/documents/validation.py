@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from lxml import etree
 
+from secretd import limits
 from secretd.documents.diagnosis import explain
 from secretd.documents.scan import scan
 from secretd.documents.shapes import Shape
@@ -85,14 +86,16 @@ class Grammar:
             raise fault
 
 
-def read_strictly(body: bytes, most_bytes: int, grammar: Grammar) -> etree._Element:
+def read_strictly(
+    body: bytes, most_bytes: int, grammar: Grammar, most_elements: int = limits.DOCUMENT_ELEMENTS
+) -> etree._Element:
     """Read a document that must be of our vocabulary, and as the schema says.
 
     Raises:
         InvalidXmlError: it is not well-formed, or holds what no document here may hold.
         InvalidDocumentError: the schema does not allow it.
     """
-    unknown = scan(body, most_bytes).unknown
+    unknown = scan(body, most_bytes, most_elements=most_elements).unknown
     if unknown:
         raise unknown.error()
     root = parse(body)

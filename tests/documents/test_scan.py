@@ -20,6 +20,10 @@ LAUGHS = b"<!DOCTYPE lolz [<!ENTITY a 'ha'>" + b"".join(
 )
 
 
+def wide(elements: int) -> bytes:
+    return b"<secret>" + b"<usage/>" * (elements - 1) + b"</secret>"
+
+
 def deep(levels: int) -> bytes:
     return b"<request>" * levels + b"</request>" * levels
 
@@ -34,6 +38,7 @@ def deep(levels: int) -> bytes:
         pytest.param(b"<description>&lt;&gt;&amp;&apos;&quot;&#65;&#x41;</description>", id="the-five-and-references"),
         pytest.param(b"<description><![CDATA[<x>]]></description>", id="cdata"),
         pytest.param(deep(limits.DOCUMENT_DEPTH), id="as-deep-as-may-be"),
+        pytest.param(wide(limits.DOCUMENT_ELEMENTS), id="as-many-elements-as-may-be"),
     ],
 )
 def test_documents_that_pass(body: bytes) -> None:
@@ -91,6 +96,7 @@ def test_documents_that_pass(body: bytes) -> None:
         pytest.param(b"<?php x?><secret/>", "line 1: a processing instruction", id="instruction-before"),
         pytest.param(b"<secret>\n<?x y?></secret>", "line 2: a processing instruction", id="instruction-within"),
         pytest.param(b"<secret/>\n\n<?x y?>", "line 3: a processing instruction", id="instruction-behind"),
+        pytest.param(wide(limits.DOCUMENT_ELEMENTS + 1), "line 1: more than 1000 elements", id="an-element-too-many"),
         pytest.param(deep(limits.DOCUMENT_DEPTH + 1), "line 1: elements more than 16 deep", id="a-level-too-deep"),
         pytest.param(b"<request>" * 25_000, "elements more than 16 deep", id="very-deep"),
         pytest.param(
