@@ -119,6 +119,7 @@ def test_ctrl_c_gives_up_the_line_and_no_more(terminal: Terminal) -> None:
     terminal.press("nonsense")
     # readline notices a signal only while it waits for a key.
     terminal.expect("nonsense")
+    terminal.expect_waiting()
     terminal.press(CTRL_C)
     terminal.expect(PROMPT)
     terminal.press("status\n")

@@ -63,6 +63,14 @@ class Terminal:
         """Press keys one after the other; Enter is a line's end."""
         os.write(self._ours, keys.encode())
 
+    def expect_waiting(self) -> None:
+        """Wait until the program waits, for a key say."""
+        deadline = time.monotonic() + DEADLINE_S
+        status = Path(f"/proc/{self.process.pid}/stat")
+        while status.read_text().rpartition(")")[2].split()[0] != "S":
+            if time.monotonic() > deadline:
+                raise AssertionError("the program does not wait for anything")
+
     def expect(self, pattern: str) -> str:
         """Wait until a pattern is shown after what was expected before; give what was shown up to its end.
 
