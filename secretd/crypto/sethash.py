@@ -113,6 +113,8 @@ class SetHash:
         return Cipher(self._mac(_SALT_LABEL + salt))
 
     def _mac(self, message: bytes) -> bytes:
-        if not self._key:
+        # A copy, not the buffer: OpenSSL works on it while other threads run, and one of them may wipe the key then.
+        key = bytes(self._key)
+        if not any(key):
             raise SealError("the keyring is closed; the root key must open it again")
-        return hmac.digest(self._key, message, "sha256")
+        return hmac.digest(key, message, "sha256")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import permutations
 
 import pytest
@@ -96,3 +97,26 @@ def test_a_rotation_does_not_change_it_and_a_wiped_one_says_so() -> None:
             use()
     with pytest.raises(SealError):
         SetHash(keyring)
+
+
+def test_it_can_be_wiped_while_another_thread_uses_it() -> None:
+    """The store's thread may be at a commit that nobody waits for any more."""
+    long_name = b"n" * 60_000
+    for _ in range(20):
+        used = SetHash(fixed_keyring())
+        begun = threading.Event()
+        totals = {SET_HASH.added(0, long_name, b"")}
+
+        def use(used: SetHash = used, begun: threading.Event = begun, totals: set[int] = totals) -> None:
+            with pytest.raises(SealError):
+                while True:
+                    totals.add(used.added(0, long_name, b""))
+                    begun.set()
+
+        thread = threading.Thread(target=use)
+        thread.start()
+        assert begun.wait(10)
+        used.wipe()
+        thread.join(10)
+        # Up to the end it was the whole key, and never one that was partly overwritten.
+        assert (thread.is_alive(), len(totals)) == (False, 1)
