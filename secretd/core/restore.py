@@ -72,6 +72,7 @@ class Restores:
         self._in_flight = in_flight
         self._events = events
         self._unfinished = Unfinished[BinaryIO]("restore", _close)
+        self._finishing: set[asyncio.Task[_Content]] = set()
 
     async def restore(self, _: Caller, request: ops.Restore) -> ops.RestoreTaken:
         """Take a part of a backup; with the last one restore it.
@@ -95,6 +96,8 @@ class Restores:
                 return ops.RestoreTaken(name)
             # A task of its own: who asked for it may go away, and it must not be left half-way.
             finishing = asyncio.ensure_future(self._finish(file, dry_run=request.dry_run))
+            self._finishing.add(finishing)
+            finishing.add_done_callback(self._finishing.discard)
             content = await asyncio.shield(finishing)
         return ops.RestoreTaken(name, content.header.revision, content.secrets, content.damaged)
 
@@ -109,9 +112,15 @@ class Restores:
                     content.foreign.wipe()
         return content
 
-    def stop(self) -> None:
-        """Give up what is under way."""
+    @property
+    def any_at_its_end(self) -> bool:
+        """Whether any has all its parts, and is being finished."""
+        return bool(self._finishing)
+
+    async def stop(self) -> None:
+        """Give up what waits for its next part, and finish what has all of them."""
         self._unfinished.stop()
+        await asyncio.gather(*self._finishing, return_exceptions=True)
 
     def _new_file(self) -> BinaryIO:
         try:

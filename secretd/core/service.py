@@ -109,8 +109,9 @@ class Service:
 
     @property
     def busy(self) -> bool:
-        """Whether an end would lose or cut short something: an ephemeral secret, a change, resealing."""
-        return self._ephemeral.any or self._in_flight.any or self._resealing.progress.running
+        """Whether an end would lose or cut short something: an ephemeral secret, a change, a restore, resealing."""
+        changing = self._in_flight.any or self._restores.any_at_its_end
+        return self._ephemeral.any or changing or self._resealing.progress.running
 
     def set_quota(self, quota: Amount) -> None:
         """Let every uid but root have so much from now on; what is there stays."""
@@ -123,7 +124,7 @@ class Service:
     async def stop(self) -> None:
         """End what goes on in the background."""
         await self._backups.stop()
-        self._restores.stop()
+        await self._restores.stop()
         await self._resealing.stop()
         self._wholeness.close()
 

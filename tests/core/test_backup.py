@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import sqlite3
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,14 +19,28 @@ from secretd import limits
 from secretd import operations as ops
 from secretd.core.adoption import Adoption
 from secretd.core.kinds import ATTRIBUTES, HEAD, VALUE
-from secretd.errors import BusyError, InvalidRequestError, OperationInvalidError, SealError, SecretdError, StoreError
-from secretd.model import Attributes, Caller, SecretDocument, SecretValue, Usage, UsageType
+from secretd.core.sealing import Foreign, Seal
+from secretd.crypto.envelope import Domain
+from secretd.errors import (
+    BusyError,
+    InvalidRequestError,
+    OperationInvalidError,
+    SealError,
+    SecretdError,
+    StoreError,
+    StoreFullError,
+)
+from secretd.model import Attributes, Caller, SealState, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Delete, Put
+from secretd.store.sqlite import SqliteStore
+from secretd.store.sqlite_database import Database
+from secretd.store.sqlite_transaction import Transaction
 from secretd.store.summary import Replacement, Summary
 
 COUNT = 40
 BEGINNING = SecretValue(b"secretd backup")
 OTHER_USER = Caller(uid=4711, gid=4711, pid=1)
+DEADLINE_S = 30
 
 
 def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
@@ -61,6 +79,12 @@ async def restored(core: Core, data: bytes, *, dry_run: bool = False, size: int 
     for piece in pieces[:-1]:
         name = (await core.call(ops.Restore(piece, name, dry_run=dry_run))).restore
     return await core.call(ops.Restore(pieces[-1], name, last=True, dry_run=dry_run))
+
+
+async def fill_parts(core: Core) -> None:
+    """Keep so much that a backup has more parts than one."""
+    for number in range(1, 5):
+        await core.call(ops.SetValue(UUID(int=number), SecretValue(b"x" * 60_000)))
 
 
 async def everything(core: Core) -> dict[UUID, tuple[object, ...]]:
@@ -165,6 +189,23 @@ class TestRoundTrip:
         in_core(new_place(tmp_path), on_nothing)
         in_core(tmp_path / "old", beside_secrets)
 
+    def test_where_the_empty_store_lost_its_head(self, tmp_path: Path, backup: tuple[bytes, object]) -> None:
+        root = new_place(tmp_path)
+
+        async def test(core: Core) -> None:
+            assert (await core.call(ops.Status())).read_only
+            assert (await restored(core, backup[0], dry_run=True)).secrets == COUNT
+            assert (await core.call(ops.Status())).read_only
+            await restored(core, backup[0])
+            assert await everything(core) == backup[1]
+            await assert_sound(core)
+
+        in_core(root, assert_untouched)
+        with contextlib.closing(sqlite3.connect(root / "store" / "store.db")) as database, database:
+            database.execute("DELETE FROM kv WHERE key = ?", (HEAD,))
+            database.execute("DELETE FROM meta WHERE name = ?", (b"count:" + HEAD[:1],))
+        in_core(root, test)
+
     def test_of_nothing(self, tmp_path: Path) -> None:
         data: list[bytes] = []
 
@@ -233,6 +274,45 @@ class TestRefused:
             for dry_run in (True, False):
                 with pytest.raises(InvalidRequestError, match="backup"):
                     await restored(core, spoil(backup[0]), dry_run=dry_run)
+            await assert_untouched(core)
+
+        in_core(new_place(tmp_path), test)
+
+    def test_what_does_not_begin_as_a_backup_is_refused_at_once(self, tmp_path: Path) -> None:
+        async def test(core: Core) -> None:
+            # Once more than restores may be under way: what is refused is not.
+            for _ in range(limits.BACKUPS + 1):
+                with pytest.raises(InvalidRequestError, match="no backup"):
+                    await core.call(ops.Restore(SecretValue(bytes(limits.VALUE_BYTES))))
+
+        in_core(tmp_path, test)
+
+    def test_its_keys_are_wiped(
+        self, tmp_path: Path, backup: tuple[bytes, object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened: list[Foreign] = []
+        whole = Seal.open_foreign
+
+        def open_foreign(*arguments: Any) -> Foreign:
+            opened.append(whole(*arguments))
+            return opened[-1]
+
+        def full(*_: object) -> None:
+            raise StoreFullError("full for a moment")
+
+        async def test(core: Core) -> None:
+            monkeypatch.setattr(Seal, "open_foreign", open_foreign)
+            await restored(core, backup[0], dry_run=True)
+            with pytest.raises(InvalidRequestError):
+                await restored(core, backup[0][:-1])
+            monkeypatch.setattr(Database, "replace_all", full)
+            with pytest.raises(StoreFullError):
+                await restored(core, backup[0])
+            keyrings = [foreign.keyrings[domain] for foreign in opened for domain in Domain]
+            assert len(keyrings) == 3 * len(Domain)
+            for keyring in keyrings:
+                with pytest.raises(SealError):
+                    _ = keyring.versions
             await assert_untouched(core)
 
         in_core(new_place(tmp_path), test)
@@ -337,10 +417,57 @@ class TestParts:
 
         in_core(tmp_path, test)
 
-    def test_what_nobody_goes_on_with_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_too_many_at_the_same_moment(self, tmp_path: Path) -> None:
+        """Also those count that are at a part just now."""
+
         async def test(core: Core) -> None:
-            for number in range(1, 5):
-                await core.call(ops.SetValue(UUID(int=number), SecretValue(b"x" * 60_000)))
+            await fill_parts(core)
+            begun = await asyncio.gather(*(core.call(ops.Backup()) for _ in range(60)), return_exceptions=True)
+            parts = [part for part in begun if isinstance(part, ops.BackupPart)]
+            assert [type(other) for other in begun if other not in parts] == [BusyError] * (60 - limits.BACKUPS)
+            assert not any(part.last for part in parts)
+            assert snapshots(core) == limits.BACKUPS
+
+        in_core(tmp_path, test)
+
+    def test_beside_a_backup_no_version_is_retired(self, tmp_path: Path) -> None:
+        async def test(core: Core) -> None:
+            await fill_parts(core)
+            part = await core.call(ops.Backup())
+            await core.call(ops.SealRotate())
+            async with asyncio.timeout(DEADLINE_S):
+                while (await core.call(ops.SealStatus())).resealing:
+                    await core.store.scan(VALUE)
+                with pytest.raises(BusyError, match="under way"):
+                    await core.call(ops.SealRetire())
+                while not part.last:
+                    part = await core.call(ops.Backup(part.backup))
+                assert part.damaged == 0
+            await core.call(ops.SealRetire())
+            await assert_sound(core)
+
+        in_core(tmp_path, test)
+
+    def test_a_part_that_ends_after_the_service_keeps_nothing(self, tmp_path: Path) -> None:
+        async def test(core: Core) -> None:
+            await fill_parts(core)
+            part = await core.call(ops.Backup())
+            at_it = asyncio.ensure_future(core.call(ops.Backup(part.backup)))
+            await asyncio.sleep(0)
+            await core.service.stop()
+            assert not (await at_it).last
+            async with asyncio.timeout(DEADLINE_S):
+                while snapshots(core):
+                    await core.store.scan(VALUE)
+
+        in_core(tmp_path, test)
+
+    @pytest.mark.parametrize("bound", ["BACKUP_IDLE_SECONDS", "BACKUP_SECONDS"])
+    def test_what_nobody_goes_on_with_or_lasts_too_long_is_given_up(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+    ) -> None:
+        async def test(core: Core) -> None:
+            await fill_parts(core)
             backup, restore = (
                 await core.call(ops.Backup()),
                 await core.call(
@@ -348,12 +475,17 @@ class TestParts:
                 ),
             )
             assert not backup.last
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(DEADLINE_S):
                 for name in (ops.Backup(backup.backup), ops.Restore(BEGINNING, restore.restore)):
                     await _until_refused(core, name)
 
-        monkeypatch.setattr(limits, "BACKUP_IDLE_SECONDS", 0)
+        monkeypatch.setattr(limits, bound, 0)
         in_core(tmp_path, test)
+
+
+def snapshots(core: Core) -> int:
+    assert isinstance(core.store, SqliteStore)
+    return core.store._database.snapshots
 
 
 async def _until_refused(core: Core, request: ops.Request[ops.Reply]) -> None:
@@ -418,7 +550,73 @@ class TestCrash:
 
         async def look(core: Core) -> None:
             assert await everything(core) == backup[1]
+            # The keys of the backup may go on to seal elsewhere.
+            assert (await core.call(ops.Status())).keyring_version == 2
             await assert_sound(core)
 
         in_core(root, look)
+        in_core(root, look)
+
+    def test_a_daemon_whose_files_could_not_be_written_goes_on_when_they_can(
+        self, tmp_path: Path, backup: tuple[bytes, object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> None:
+            raise SealError("full for a moment")
+
+        async def test(core: Core) -> None:
+            # So that version 2, the restored keyring's too, has uses reserved here.
+            await core.call(ops.SealRotate())
+            await core.call(ops.SetValue(UUID(int=99), SecretValue(b"x")))
+            await core.call(ops.Delete(UUID(int=99)))
+            with monkeypatch.context() as patch:
+                patch.setattr(Adoption, "_write", full)
+                with pytest.raises(SealError):
+                    await restored(core, backup[0])
+                with pytest.raises(SealError, match="restart"):
+                    await core.call(ops.List())
+            assert (await core.seal.open()).state is SealState.OPEN
+            await core.service.unsealed()
+            assert await everything(core) == backup[1]
+            await core.call(ops.AllocateId())
+            keyrings = (await core.call(ops.SealStatus())).keyrings
+            assert [keyring.current for keyring in keyrings] == [2, 2]
+            # What is reserved is in this store, and not only remembered from the one before.
+            assert all(keyring.uses >= 0 for keyring in keyrings)
+            await assert_sound(core)
+
+        in_core(new_place(tmp_path), test)
+
+
+class TestCancelled:
+    def test_a_restore_is_finished_though_nobody_waits_for_it(
+        self, tmp_path: Path, backup: tuple[bytes, object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = new_place(tmp_path)
+        at_commit, go_on = threading.Event(), threading.Event()
+        whole = Transaction._make_summary
+
+        def wait(transaction: Transaction) -> None:
+            whole(transaction)
+            at_commit.set()
+            go_on.wait(DEADLINE_S)
+
+        async def look(core: Core) -> None:
+            assert await everything(core) == backup[1]
+            assert not (root / "keyring" / "restoring").exists()
+            await assert_sound(core)
+
+        async def test(core: Core) -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(Transaction, "_make_summary", wait)
+                asking = asyncio.ensure_future(restored(core, backup[0]))
+                assert await asyncio.to_thread(at_commit.wait, DEADLINE_S)
+                asking.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+                # Nor does it end half-way with the daemon.
+                assert core.service.busy
+                asyncio.get_running_loop().call_soon(go_on.set)
+                await core.service.stop()
+
+        in_core(root, test)
         in_core(root, look)

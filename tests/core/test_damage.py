@@ -16,9 +16,11 @@ import pytest
 from helpers.core import Core, open_core
 from secretd import operations as ops
 from secretd.core.kinds import ATTRIBUTES, HEAD, USAGE, USES, VALUE
-from secretd.errors import StoreCorruptError
+from secretd.errors import BusyError, StoreCorruptError, StoreFullError
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Delete, Put
+from secretd.store.sqlite_database import Database
+from secretd.store.sqlite_snapshot import SqliteSnapshot
 
 DEADLINE_S = 30
 
@@ -222,6 +224,32 @@ class TestCheck:
 
         in_core(used, test)
 
+    def test_beside_it_no_version_is_retired(self, used: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It reads records as they were when it began, and so by a version that seals nothing any more."""
+        whole = SqliteSnapshot._damaged_parts
+
+        async def test(core: Core) -> None:
+            async def meanwhile(snapshot: SqliteSnapshot) -> tuple[str, ...]:
+                await core.call(ops.SealRotate())
+                await resealed(core)
+                with pytest.raises(BusyError, match="under way"):
+                    await core.call(ops.SealRetire())
+                return await whole(snapshot)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(SqliteSnapshot, "_damaged_parts", meanwhile)
+                assert (await core.call(ops.Check())).problems == ()
+            await core.call(ops.SealRetire())
+            assert (await core.call(ops.Check())).problems == ()
+
+        in_core(used, test)
+
+
+async def resealed(core: Core) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while (await core.call(ops.SealStatus())).resealing:
+            await core.store.scan(VALUE)
+
 
 Rows = dict[bytes, tuple[bytes, int]]
 
@@ -242,6 +270,12 @@ def put_rows(root: Path, rows: Rows) -> None:
         database.executemany("INSERT INTO meta VALUES (?, ?)", [(b"count:" + kind, n) for kind, n in counts.items()])
 
 
+def lose_head(root: Path) -> None:
+    with contextlib.closing(sqlite3.connect(root / "store" / "store.db")) as database, database:
+        database.execute("DELETE FROM kv WHERE key = ?", (HEAD,))
+        database.execute("DELETE FROM meta WHERE name = ?", (b"count:" + HEAD[:1],))
+
+
 def of_secret(rows: Rows, secret: UUID) -> set[bytes]:
     return {key for key in rows if key[1:] == secret.bytes}
 
@@ -254,6 +288,12 @@ def go_on(root: Path) -> None:
         await core.call(ops.Delete(TWO))
 
     in_core(root, change)
+
+
+async def go_on_soundly(core: Core) -> None:
+    assert not (await core.call(ops.Status())).read_only
+    await core.call(ops.SetValue(ONE, SecretValue(b"newer")))
+    assert (await core.call(ops.Check())).found == 0
 
 
 def without_a_secret(_: Rows, now: Rows) -> Rows:
@@ -335,6 +375,34 @@ class TestSetHash:
 
         in_core(used, look)
 
+    def test_a_head_that_is_lost_while_the_daemon_runs(self, used: Path) -> None:
+        async def test(core: Core) -> None:
+            lose_head(used)
+            with pytest.raises(StoreCorruptError, match="store-accept"):
+                await core.call(ops.SetValue(ONE, SecretValue(b"x")))
+            await core.call(ops.StoreAccept())
+            await go_on_soundly(core)
+
+        in_core(used, test)
+        in_core(used, go_on_soundly)
+
+    def test_an_accept_that_failed_can_be_made_again(self, used: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise StoreFullError("full for a moment")
+
+        async def test(core: Core) -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(Database, "summarise", full)
+                with pytest.raises(StoreFullError):
+                    await core.call(ops.StoreAccept())
+            assert (await core.call(ops.Status())).read_only
+            await core.call(ops.StoreAccept())
+            await go_on_soundly(core)
+
+        lose_head(used)
+        in_core(used, test)
+        in_core(used, go_on_soundly)
+
     def test_a_revision_that_was_lifted_over_the_mark(self, used: Path) -> None:
         before = rows_of(used)
         go_on(used)
@@ -351,9 +419,7 @@ class TestSetHash:
         async def test(core: Core) -> None:
             await core.call(ops.SetXml(ONE, SecretDocument(Attributes(private=True))))
             await core.call(ops.SealRotate())
-            async with asyncio.timeout(DEADLINE_S):
-                while (await core.call(ops.SealStatus())).resealing:
-                    await core.store.scan(VALUE)
+            await resealed(core)
             await core.call(ops.SealRetire())
             await core.call(ops.SetXml(TWO, SecretDocument(Attributes(ephemeral=True))))
             await core.call(ops.Delete(ONE))
