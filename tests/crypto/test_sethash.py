@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from itertools import permutations
 
@@ -108,7 +109,7 @@ def test_it_can_be_wiped_while_another_thread_uses_it() -> None:
         totals = {SET_HASH.added(0, long_name, b"")}
 
         def use(used: SetHash = used, begun: threading.Event = begun, totals: set[int] = totals) -> None:
-            with pytest.raises(SealError):
+            with contextlib.suppress(SealError):
                 while True:
                     totals.add(used.added(0, long_name, b""))
                     begun.set()

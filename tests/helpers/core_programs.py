@@ -1,6 +1,7 @@
 """Programs that do one thing with the whole core, all of it in their main thread, to be killed at a system call.
 
 first DIRECTORY     begin with nothing, or with what an earlier one left: make keys and store, allocate an id
+restore DIRECTORY   restore the backup that ``prepare_restore`` left there
 CHANGE DIRECTORY    make one change (see CHANGES) to what ``prepare`` left there
 
 Each says "answered" once what it did was answered, and then ends in order.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -22,6 +24,7 @@ from uuid import UUID
 
 from helpers.core import Core, open_core
 from helpers.load import State
+from secretd import limits
 from secretd import operations as ops
 from secretd.model import Attributes, SealState, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store import sqlite
@@ -29,6 +32,8 @@ from secretd.store import sqlite
 SECRET, FIRST = UUID(int=1), UUID(int=2)
 OLD = State(Attributes(Usage(UsageType.VOLUME, "/old"), "d" * 1_000), b"old" * 3_000)
 NEW = State(Attributes(Usage(UsageType.CEPH, "new"), "n" * 2_000), b"new" * 9_000)
+RESTORED = {SECRET: OLD, FIRST: NEW}
+BACKUP = "a.backup"
 IN_MEMORY = Attributes(OLD.attributes.usage, OLD.attributes.description, ephemeral=True)
 
 CHANGES: dict[str, tuple[State | None, State | None]] = {
@@ -48,6 +53,38 @@ async def prepare(directory: Path, state: State | None) -> None:
             await _put(core, state.attributes, state.value)
 
 
+async def prepare_restore(directory: Path) -> None:
+    """Make an empty store, by the root key of a backup of two secrets that is beside it."""
+    old = directory / "old"
+    old.mkdir(mode=0o700)
+    async with open_core(old) as core:
+        for secret, state in RESTORED.items():
+            await core.call(ops.SetXml(secret, SecretDocument(state.attributes)))
+            await core.call(ops.SetValue(secret, SecretValue(_bytes_of(state))))
+        with (directory / BACKUP).open("wb") as file:
+            part = await core.call(ops.Backup())
+            file.write(part.value.reveal())
+            while not part.last:
+                part = await core.call(ops.Backup(part.backup))
+                file.write(part.value.reveal())
+    (directory / "config").mkdir(mode=0o700)
+    shutil.copy(old / "config" / "root.key", directory / "config" / "root.key")
+    shutil.rmtree(old)
+    async with open_core(directory):
+        pass
+
+
+async def restore(directory: Path) -> None:
+    async with open_core(directory) as core:
+        data, name = (directory / BACKUP).read_bytes(), None
+        while len(data) > limits.VALUE_BYTES:
+            part = SecretValue(data[: limits.VALUE_BYTES])
+            name = (await core.call(ops.Restore(part, name))).restore
+            data = data[limits.VALUE_BYTES :]
+        await core.call(ops.Restore(SecretValue(data), name, last=True))
+        say_answered()
+
+
 async def first(directory: Path) -> None:
     async with open_core(directory) as core:
         if core.seal.status.state is not SealState.OPEN:
@@ -62,6 +99,12 @@ async def change(name: str, directory: Path) -> None:
             await _put(core, IN_MEMORY, OLD.value)
         await core.call(REQUESTS[name])
         say_answered()
+
+
+def _bytes_of(state: State) -> bytes:
+    if not isinstance(state.value, bytes):
+        raise TypeError("a value of bytes is put")
+    return state.value
 
 
 async def _put(core: Core, attributes: Attributes, value: bytes | int | None) -> None:
@@ -103,4 +146,5 @@ class AtOnce(Executor):
 if __name__ == "__main__":
     program, place = sys.argv[1:]
     sqlite.ThreadPoolExecutor = AtOnce  # type: ignore[assignment, attr-defined]  # see the module
-    asyncio.run(first(Path(place)) if program == "first" else change(program, Path(place)))
+    whole = {"first": first, "restore": restore}
+    asyncio.run(whole[program](Path(place)) if program in whole else change(program, Path(place)))

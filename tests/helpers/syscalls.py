@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import core_programs
-from helpers.core_programs import CHANGES, FIRST, SECRET, prepare
+from helpers.core_programs import CHANGES, FIRST, RESTORED, SECRET, prepare, prepare_restore
 from helpers.load import State, audit
 from secretd.model import Attributes
 
@@ -59,6 +59,8 @@ def kill_at(point: Point, root: Path) -> str | None:
     try:
         if point.program == "first":
             _judge_first(directory, answered)
+        elif point.program == "restore":
+            _judge_restore(directory, answered)
         else:
             _judge_change(point.program, directory, answered)
     except AssertionError as error:
@@ -75,7 +77,7 @@ def _place(program: str, root: Path) -> Path:
         base = root / f"base-{program}"
         if not base.exists():
             base.mkdir(mode=0o700)
-            asyncio.run(prepare(base, CHANGES[program][0]))
+            asyncio.run(prepare_restore(base) if program == "restore" else prepare(base, CHANGES[program][0]))
         shutil.copytree(base, directory, dirs_exist_ok=True)
     return directory
 
@@ -97,6 +99,14 @@ def _judge_change(program: str, directory: Path, answered: bool) -> None:
     _expect(any(_same(state, found) for state in allowed), f"found {found}, allowed {allowed}")
 
 
+def _judge_restore(directory: Path, answered: bool) -> None:
+    seen = asyncio.run(audit(directory))
+    if seen or answered:
+        _expect(seen.keys() == RESTORED.keys(), f"there are {sorted(seen)}")
+        _expect(all(_same(state, seen[secret]) for secret, state in RESTORED.items()), f"found {seen}")
+    _expect(not (directory / "keyring" / "restoring").exists(), "a restore is still under way after a start")
+
+
 def _judge_first(directory: Path, answered: bool) -> None:
     # A second start goes on where the first was cut short.
     ended = _run("first", directory, ["-o", "/dev/null", "-e", "trace=none"]) if not answered else None
@@ -115,4 +125,4 @@ def _expect(condition: bool, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-PROGRAMS: tuple[str, ...] = ("first", *CHANGES)
+PROGRAMS: tuple[str, ...] = ("first", "restore", *CHANGES)

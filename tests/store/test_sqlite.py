@@ -7,7 +7,7 @@ import contextlib
 import logging
 import resource
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from secretd.store.base import Change, Compacted, Delete, Put, RevisionConflict,
 from secretd.store.sqlite import SqliteStore
 from secretd.store.sqlite_database import Database
 from secretd.store.sqlite_files import DATABASE, RESERVE
+from secretd.store.summary import Replacement, Summary
 
 
 @contextlib.asynccontextmanager
@@ -139,13 +140,15 @@ def test_a_watch_may_start_at_the_revision_at_any_moment(tmp_path: Path) -> None
 class FailingConnection:
     """A connection one of whose statements fails, as SQLite says it."""
 
-    def __init__(self, connection: sqlite3.Connection, statement: str, name: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, statement: str, name: str, times: int) -> None:
+        self._times = times
         self._connection = connection
         self._statement = statement
         self._name = name
 
     def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
-        if statement.startswith(self._statement):
+        if self._times and statement.startswith(self._statement):
+            self._times -= 1
             error = sqlite3.OperationalError("words of SQLite about canary")
             error.sqlite_errorname = self._name
             raise error
@@ -156,9 +159,9 @@ class FailingConnection:
 
 
 @contextlib.contextmanager
-def failing(store: SqliteStore, statement: str, name: str) -> Iterator[None]:
+def failing(store: SqliteStore, statement: str, name: str, times: int = 1_000) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        connection: Any = FailingConnection(store._database._connection, statement, name)
+        connection: Any = FailingConnection(store._database._connection, statement, name, times)
         patch.setattr(store._database, "_connection", connection)
         yield
 
@@ -202,6 +205,60 @@ def test_a_failure_is_told_to_everyone_of_the_group_and_got_over(
     with caplog.at_level(logging.DEBUG):
         run(body())
     assert "canary" not in caplog.text
+
+
+class Signed(Summary):
+    """A summary that is kept up by nobody but who made it, as the head is by its keyring alone."""
+
+    key = b"summary"
+
+    def __init__(self, name: bytes) -> None:
+        self._name = name
+
+    def of(self, _records: Iterable[tuple[bytes, bytes]], _revision: int) -> bytes:
+        return self._name
+
+    def after(self, before: bytes | None, _replacements: Iterable[Replacement], _revision: int) -> bytes:
+        if before != self._name:
+            raise StoreCorruptError("the summary is another's")
+        return self._name
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param(lambda store: store.commit([Put(b"k", b"new")]), id="commit"),
+        pytest.param(lambda store: store.summarise(Signed(b"new")), id="summarise"),
+        pytest.param(
+            lambda store: store.replace_all([(b"k", b"new")], Signed(b"new"), least_revision=100), id="replace-all"
+        ),
+    ],
+)
+def test_a_commit_that_failed_once_is_surely_not_made(
+    tmp_path: Path, work: Callable[[SqliteStore], Awaitable[int]]
+) -> None:
+    async def look(store: SqliteStore, revision: int) -> None:
+        records = (await store.scan(b"")).records
+        assert [(record.key, record.value) for record in records] == [(b"k", b"old"), (b"summary", b"old")]
+        assert await store.commit([Put(b"k", b"old")]) == revision + 1
+
+    async def body() -> None:
+        async with opened(tmp_path) as store:
+            await store.commit([Put(b"k", b"old")])
+            await store.summarise(Signed(b"old"))
+            with (
+                failing(store, "COMMIT", "SQLITE_IOERR_FSYNC", times=1),
+                pytest.raises(StoreUnavailableError, match="nothing was changed") as raised,
+            ):
+                await work(store)
+            assert not isinstance(raised.value, StoreOutcomeUnknownError)
+            # One was taken to end what may stand in the log.
+            await look(store, 3)
+        async with opened(tmp_path) as store:
+            store.keep_summary(Signed(b"old"))
+            await look(store, 4)
+
+    run(body())
 
 
 def test_sqlites_own_full_is_a_full_store(tmp_path: Path) -> None:

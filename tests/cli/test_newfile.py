@@ -1,0 +1,99 @@
+"""The file of a backup: whole under its name or not there at all, and in the place of a plain file alone."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from helpers.fake_daemon import DEADLINE_S, Conversation, FakeDaemon
+from secretd.cli.newfile import new_file
+
+PROGRAM = "from secretd.cli.main import main; main()"
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to(path.with_name("target"))
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+def test_it_replaces_a_plain_file_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+    with new_file(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(os.mkfifo, id="fifo"),
+        pytest.param(make_link, id="dangling-link"),
+        pytest.param(make_socket, id="socket"),
+        pytest.param(Path.mkdir, id="directory"),
+    ],
+)
+def test_what_is_no_plain_file_is_left_as_it_is(tmp_path: Path, make: object) -> None:
+    assert callable(make)
+    path = tmp_path / "it"
+    make(path)
+    before = path.lstat()
+    with pytest.raises(click.ClickException, match="not a plain file"), new_file(path):
+        raise AssertionError("it was begun")
+    assert path.lstat() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_to_a_plain_file_is_left_as_it_is(tmp_path: Path) -> None:
+    make_link(tmp_path / "link")
+    (tmp_path / "target").write_bytes(b"old")
+    with pytest.raises(click.ClickException, match="not a plain file"), new_file(tmp_path / "link"):
+        raise AssertionError("it was begun")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_backup_that_is_told_to_end_half_way_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    place = tmp_path / "backups"
+    place.mkdir()
+    (place / "file").write_bytes(b"older backup")
+    running: list[subprocess.Popen[bytes]] = []
+    found: list[int] = []
+
+    def script(daemon: Conversation) -> None:
+        value = base64.b64encode(b"the first part").decode()
+        name = "6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40"
+        numbers = "last='no' revision='1' records='1' total='2' damaged='0'"
+        daemon.send(daemon.expect().reply(f"<backup backup='{name}' {numbers}><value>{value}</value></backup>"))
+        daemon.expect()
+        found.append(len(list(place.iterdir())))
+        running[0].send_signal(number)
+        daemon.expect_end()
+
+    with FakeDaemon(tmp_path, script) as daemon:
+        command = [sys.executable, "-P", "-c", PROGRAM, "-c", str(daemon.path), "backup", str(place / "file")]
+        running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+        _, said = running[0].communicate(timeout=DEADLINE_S)
+    # Half-way there was a file beside it.
+    assert found == [2], said
+    assert running[0].returncode not in (0, None)
+    assert [path.name for path in place.iterdir()] == ["file"]
+    assert (place / "file").read_bytes() == b"older backup"
