@@ -448,13 +448,13 @@ class TestParts:
 
         in_core(tmp_path, test)
 
-    def test_a_part_that_ends_after_the_service_keeps_nothing(self, tmp_path: Path) -> None:
+    def test_a_part_that_ends_after_the_stop_is_not_kept(self, tmp_path: Path) -> None:
         async def test(core: Core) -> None:
             await fill_parts(core)
-            part = await core.call(ops.Backup())
-            at_it = asyncio.ensure_future(core.call(ops.Backup(part.backup)))
+            at_it = asyncio.ensure_future(core.call(ops.Backup()))
             await asyncio.sleep(0)
-            await core.service.stop()
+            assert not at_it.done()
+            await core.service._backups.stop()
             assert not (await at_it).last
             async with asyncio.timeout(DEADLINE_S):
                 while snapshots(core):
@@ -614,9 +614,11 @@ class TestCancelled:
                 with pytest.raises(asyncio.CancelledError):
                     await asking
                 # Nor does it end half-way with the daemon.
-                assert core.service.busy
+                busy = [core.service.busy]
                 asyncio.get_running_loop().call_soon(go_on.set)
                 await core.service.stop()
+            assert [*busy, core.service.busy] == [True, False]
+            assert await everything(core) == backup[1]
 
         in_core(root, test)
         in_core(root, look)

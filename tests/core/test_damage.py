@@ -19,8 +19,8 @@ from secretd.core.kinds import ATTRIBUTES, HEAD, USAGE, USES, VALUE
 from secretd.errors import BusyError, StoreCorruptError, StoreFullError
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Delete, Put
-from secretd.store.sqlite_database import Database
 from secretd.store.sqlite_snapshot import SqliteSnapshot
+from secretd.store.sqlite_transaction import Transaction
 
 DEADLINE_S = 30
 
@@ -392,7 +392,7 @@ class TestSetHash:
 
         async def test(core: Core) -> None:
             with monkeypatch.context() as patch:
-                patch.setattr(Database, "summarise", full)
+                patch.setattr(Transaction, "_make_summary", full)
                 with pytest.raises(StoreFullError):
                     await core.call(ops.StoreAccept())
             assert (await core.call(ops.Status())).read_only
