@@ -64,8 +64,10 @@ class Transaction:
         self._write_numbers()
 
     def summarise(self) -> Applied:
-        """Make the summary anew."""
+        """Make the summary anew, and count anew what there is of each kind."""
         self._revision += 1
+        self._connection.execute("DELETE FROM meta WHERE name <> ?", (REVISION,))
+        self._counts.update(dict(self._connection.execute("SELECT substr(key, 1, 1), count(*) FROM kv GROUP BY 1")))
         self._make_summary()
         self._write_numbers()
         return Applied(self._revision, ())

@@ -415,6 +415,19 @@ class TestSetHash:
 
         in_core(used, look)
 
+    def test_to_accept_counts_anew_too(self, used: Path) -> None:
+        with contextlib.closing(sqlite3.connect(used / "store" / "store.db")) as database, database:
+            database.execute("DELETE FROM kv WHERE key = ? OR key = ?", (ATTRIBUTES + ONE.bytes, VALUE + ONE.bytes))
+
+        async def test(core: Core) -> None:
+            numbers = ops.Problem("the number of records is not the one that was kept")
+            assert numbers in (await core.call(ops.Check())).problems
+            await core.call(ops.StoreAccept())
+            assert numbers not in (await core.call(ops.Check())).problems
+            assert (await core.call(ops.Status())).persistent == 1
+
+        in_core(used, test)
+
     def test_it_is_right_after_all_that_changes_records(self, used: Path) -> None:
         async def test(core: Core) -> None:
             await core.call(ops.SetXml(ONE, SecretDocument(Attributes(private=True))))
