@@ -95,9 +95,12 @@ class Transaction:
         row = self._connection.execute("SELECT revision FROM kv WHERE key = ?", (key,)).fetchone()
         return row[0] if row else 0
 
+    def _value(self, key: bytes) -> bytes | None:
+        record = self._rows.get(key)
+        return record.value if record is not None else None
+
     def _write(self, operation: Operation) -> Change | None:
-        before = self._rows.get(operation.key)
-        old = before.value if before is not None else None
+        old = self._value(operation.key)
         new = operation.value if isinstance(operation, Put) else None
         if old is None and new is None:
             return None
@@ -105,11 +108,15 @@ class Transaction:
         if new is None:
             self._connection.execute("DELETE FROM kv WHERE key = ?", (operation.key,))
             self._counts[operation.key[:1]] -= 1
-        elif old is None:
-            self._insert(operation.key, new)
         else:
-            self._update(operation.key, new)
+            self._put(operation.key, old, new)
         return Change(self._revision, operation.key, deleted=new is None)
+
+    def _put(self, key: bytes, old: bytes | None, new: bytes) -> None:
+        if old is None:
+            self._insert(key, new)
+        else:
+            self._update(key, new)
 
     def _insert(self, key: bytes, value: bytes) -> None:
         self._connection.execute("INSERT INTO kv VALUES (?, ?, ?)", (key, value, self._revision))
@@ -121,21 +128,15 @@ class Transaction:
     def _keep_up_summary(self) -> None:
         if self._summary is None:
             return
-        record = self._rows.get(self._summary.key)
-        before = record.value if record is not None else None
-        self._put_summary(self._summary.key, self._summary.after(before, self._replacements, self._revision))
+        before = self._value(self._summary.key)
+        after = self._summary.after(before, self._replacements, self._revision)
+        self._put(self._summary.key, before, after)
 
     def _make_summary(self) -> None:
         if self._summary is None:
             raise RuntimeError("no summary is kept of this store")
         key = self._summary.key
-        self._put_summary(key, self._summary.of(self._rows.all_but(key), self._revision))
-
-    def _put_summary(self, key: bytes, value: bytes) -> None:
-        if self._rows.get(key) is None:
-            self._insert(key, value)
-        else:
-            self._update(key, value)
+        self._put(key, self._value(key), self._summary.of(self._rows.all_but(key), self._revision))
 
     def _write_numbers(self) -> None:
         self._connection.execute("UPDATE meta SET number = ? WHERE name = ?", (self._revision, REVISION))
