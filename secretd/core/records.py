@@ -78,8 +78,8 @@ class Records:
             StoreCorruptError: there is no value record, it does not open, or it is an older or newer one.
         """
         record = await self._read_value(state.id)
-        if record is not None and self._belongs(record, state):
-            return padding.unpad(self._open(record).plaintext)
+        if record is not None and _belongs(opened := self._open(record), state):
+            return padding.unpad(opened.plaintext)
         if await self._read(state.id) != state:
             raise RevisionConflict((ATTRIBUTES + state.id.bytes,))
         raise StoreCorruptError("the value of a secret is not the one its attributes speak of")
@@ -114,11 +114,6 @@ class Records:
         except StoreCorruptError:
             return None
 
-    def _belongs(self, record: Record, state: SecretState) -> bool:
-        """Whether this is the value record that the attributes speak of, by its header, which the seal binds."""
-        header = envelope.peek(record.value)
-        return header.counter == state.value_counter and header.domain is value_domain(state.attributes)
-
 
 def id_in(key: bytes) -> UUID:
     """Give the id that a key of one byte and an id names.
@@ -129,3 +124,8 @@ def id_in(key: bytes) -> UUID:
     if len(key) != 1 + _ID_BYTES:
         raise StoreCorruptError("the store holds a record under a name that no record has")
     return UUID(bytes=key[1:])
+
+
+def _belongs(opened: envelope.Opened, state: SecretState) -> bool:
+    """Whether this is the value record that the attributes speak of."""
+    return opened.counter == state.value_counter and opened.domain is value_domain(state.attributes)

@@ -9,6 +9,7 @@ Source: docs/storage-format.md, "A value".
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from typing import Final
 
 from secretd.errors import StoreCorruptError
@@ -44,4 +45,4 @@ def unpad(plaintext: bytes) -> SecretValue:
 
 
 def _size_for(length: int) -> int:
-    return next(size for size in SIZES if size >= length)
+    return SIZES[bisect_left(SIZES, length)]
