@@ -224,7 +224,7 @@ class NativeFraming:
     def _take_in_part(self, data: bytes) -> None:
         if self._part_bytes + len(data) > limits.MESSAGE_BYTES:
             self._break(len(self._buffer) - self._part_bytes)
-        elif data:
+        else:
             self._buffer += data
             self._part_bytes += len(data)
             self._step(_Step.PART)
