@@ -10,7 +10,7 @@ Source: docs/backup.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -21,13 +21,14 @@ from secretd.core.inflight import InFlight
 from secretd.core.kinds import HEAD, KEYRING, SEALED
 from secretd.core.parts import Unfinished
 from secretd.core.sealing import Seal
+from secretd.core.walking import records_of
 from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
 from secretd.errors import StoreCorruptError
 from secretd.model import Caller, SecretValue
 from secretd.store.base import Store
-from secretd.store.reading import Record, Snapshot
+from secretd.store.reading import Record
 
 
 @dataclass(slots=True)
@@ -122,7 +123,9 @@ class Backups:
             progress.total = sum([await snapshot.count(kind) for kind in SEALED])
             yield writer.header(Header(snapshot.revision, shared, node))
             total = 0
-            async for record in _records_of(snapshot):
+            async for record in records_of(snapshot, b"", limits.BACKUP_PAGE):
+                if record.key in (HEAD, KEYRING):
+                    continue  # a restore makes them anew
                 total = self._wholeness.head.added(total, record.key, record.value)
                 progress.records += 1
                 progress.damaged += not self._opens(record)
@@ -138,14 +141,3 @@ class Backups:
         except StoreCorruptError:
             return False
         return True
-
-
-async def _records_of(snapshot: Snapshot) -> AsyncIterator[Record]:
-    """Give the records that a backup has: all but those that a restore makes anew."""
-    start: bytes | None = b"\0"
-    while start is not None:
-        page = await snapshot.scan(b"", start, limits.BACKUP_PAGE)
-        for record in page.records:
-            if record.key not in (HEAD, KEYRING):
-                yield record
-        start = page.next_start

@@ -93,10 +93,6 @@ class SecretCache:
         if len(self._usages) > limits.CACHE_SECRETS:
             self._usages.popitem(last=False)
 
-    def forget_usage(self, key: bytes) -> None:
-        """Drop where a usage led."""
-        self._usages.pop(key, None)
-
     @contextmanager
     def change(self, secret: UUID) -> Iterator[None]:
         """Keep nothing of a secret while it is changed; one change of it at a time."""

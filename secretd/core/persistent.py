@@ -103,9 +103,11 @@ class PersistentSecrets(Records, Home):
         return state
 
     async def _read_value(self, secret: UUID) -> Record | None:
-        record = self._cache.value(secret) or await super()._read_value(secret)
-        if record is not None:
-            self._cache.keep_value(secret, record)
+        record = self._cache.value(secret)
+        if record is None:
+            record = await super()._read_value(secret)
+            if record is not None:
+                self._cache.keep_value(secret, record)
         return record
 
     async def _follow(self, key: bytes, *, again: bool) -> UUID | None:

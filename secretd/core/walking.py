@@ -12,13 +12,13 @@ async def records_of(store: Reading, kind: bytes, at_a_time: int) -> AsyncIterat
 
     Args:
         store: where they are.
-        kind: the first byte of their keys.
+        kind: the first byte of their keys; empty for all records.
         at_a_time: how many are read in one step, 1 to limits.SCAN_RECORDS.
 
     Raises:
         StoreError: what Store.scan raises.
     """
-    start: bytes | None = kind
+    start: bytes | None = kind or b"\0"
     while start is not None:
         page = await store.scan(kind, start, at_a_time)
         for record in page.records:
