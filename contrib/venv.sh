@@ -17,16 +17,26 @@ wheel_stamp() {
     } | sha256sum
 }
 
+# Print the interpreter to make the environment with: the system's own, if it can. It is optimised, which a version
+# manager's often is not and which makes a read half as long, and it gets the system's security updates.
+choose_python() {
+    local python
+    for python in /usr/bin/python3 python3; do
+        if "$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            printf '%s\n' "$python"
+            return
+        fi
+    done
+    fail 'Python 3.11 or later is needed, with its venv module; on Debian: apt-get install python3 python3-venv'
+}
+
 # Install the tree into .venv. $1: the extras to install too, as pip takes them ('' or '[test]').
 prepare_venv() {
-    local extras=$1 stamp
+    local extras=$1 stamp python
     [[ $(uname -s) == Linux ]] || fail 'secretd needs Linux'
-    command -v python3 >/dev/null || fail 'python3 is missing; on Debian: apt-get install python3 python3-venv'
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail 'Python 3.11 or later is needed'
     if [[ ! -x .venv/bin/pip ]]; then
-        python3 -c 'import ensurepip' 2>/dev/null ||
-            fail 'the venv module is not complete; on Debian: apt-get install python3-venv'
-        python3 -m venv --clear .venv
+        python=$(choose_python)
+        "$python" -m venv --clear .venv
     fi
     # An environment that has the extras serves without them too.
     stamp=$(wheel_stamp '[test]')

@@ -218,6 +218,12 @@ SCAN_BYTES = Limit(
 GROUP_COMMITS = Limit(
     128, "commits", source="ours; so many share one transaction and its fsync, the rest the next", seen="waits"
 )
+LONE_COMMIT_MICROSECONDS = Limit(
+    500,
+    "microseconds",
+    source="DESIGN: The store; where commits take less on average, one that waits alone is made on the event loop",
+    seen="never",
+)
 STORE_LOG_BYTES = Limit(
     16_777_216, "bytes", source="ours; past this SQLite's write-ahead log is brought into the database", seen="never"
 )

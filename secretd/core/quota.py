@@ -14,8 +14,9 @@ Source: docs/storage-format.md, "Owners and quotas"; docs/adr/0009.
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
@@ -26,6 +27,7 @@ from secretd.core.locks import KeyLocks
 from secretd.core.sealing import Seal
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain, first_counter
+from secretd.crypto.keyring import Keyring
 from secretd.errors import QuotaError, StoreCorruptError
 from secretd.operations import Bound
 from secretd.store.base import Delete, Put, RevisionIs, Store
@@ -102,6 +104,7 @@ class Quotas:
         self._seal = seal
         self.most = most
         self._locks = KeyLocks()
+        self._owners = _OwnerRecords(store, seal)
         self._in_memory: dict[UUID, Owned] = {}
         self._of_uid: dict[int, Amount] = {}
 
@@ -111,7 +114,7 @@ class Quotas:
         Raises:
             StoreCorruptError: its record does not open.
         """
-        record = await self._store.get(OWNER + secret.bytes)
+        record = await self._owners.get(secret)
         return FREE_UID if record is None else self.owned(record).uid
 
     def owner_in_memory(self, secret: UUID) -> int:
@@ -132,16 +135,18 @@ class Quotas:
             QuotaError: its owner would have more than he may.
             StoreCorruptError: a record does not open.
         """
-        record = await self._store.get(OWNER + secret.bytes) if creator is None else None
+        record = await self._owners.get(secret) if creator is None else None
         before = self.owned(record) if record is not None else None
         uid = before.uid if before else creator
         if uid is None or uid == FREE_UID:
-            yield Charge()
+            with self._owners.change(secret, keep=creator is None and sizes is not None):
+                yield Charge()
             return
         after = (before or Owned(uid, 0, 0)).resized(sizes) if sizes else None
         if after == before:
             # As most changes are, for values are padded: nothing is counted anew, and they can share a commit.
-            yield Charge()
+            with self._owners.change(secret, keep=True):
+                yield Charge()
             return
         async with self._locks.hold(uid):
             used_record = await self._store.get(_used_key(uid))
@@ -150,13 +155,14 @@ class Quotas:
             if min(now.secrets, now.bytes) < 0:
                 raise StoreCorruptError("a user has more stored than the number that was kept of it says")
             self._check(uid, used, now)
-            yield Charge(
-                (
-                    self._change(OWNER + secret.bytes, record, after.packed if after is not None else None),
-                    self._change(_used_key(uid), used_record, _USED.pack(now.secrets, now.bytes)),
-                ),
-                (_unchanged(OWNER + secret.bytes, record), _unchanged(_used_key(uid), used_record)),
-            )
+            with self._owners.change(secret):
+                yield Charge(
+                    (
+                        self._change(OWNER + secret.bytes, record, after.packed if after is not None else None),
+                        self._change(_used_key(uid), used_record, _USED.pack(now.secrets, now.bytes)),
+                    ),
+                    (_unchanged(OWNER + secret.bytes, record), _unchanged(_used_key(uid), used_record)),
+                )
 
     @asynccontextmanager
     async def change_memory(self, secret: UUID, creator: int | None, sizes: Sizes) -> AsyncIterator[None]:
@@ -233,6 +239,40 @@ class Quotas:
         if len(plaintext) != form.size:
             raise StoreCorruptError("what a user has stored is in a form this version does not know")
         return form.unpack(plaintext)
+
+
+class _OwnerRecords:
+    """Whose the secrets are that were changed last: what the store says, or that it says nothing.
+
+    It is kept for as long as nothing was written that could make it another: under the keyrings it was read with, and
+    up to a change that counts anew, or one that failed.
+    """
+
+    def __init__(self, store: Store, seal: Seal) -> None:
+        self._store = store
+        self._seal = seal
+        self._keyrings: Mapping[Domain, Keyring] | None = None
+        self._records: OrderedDict[int, Record | None] = OrderedDict()
+
+    async def get(self, secret: UUID) -> Record | None:
+        """Give the record that says whose a secret is."""
+        if self._keyrings is not self._seal.keyrings:
+            self._keyrings = self._seal.keyrings
+            self._records.clear()
+        if secret.int not in self._records:
+            self._records[secret.int] = await self._store.get(OWNER + secret.bytes)
+            if len(self._records) > limits.CACHE_SECRETS:
+                self._records.popitem(last=False)
+        return self._records[secret.int]
+
+    @contextmanager
+    def change(self, secret: UUID, *, keep: bool = False) -> Iterator[None]:
+        """Forget a secret that is changed, unless the change is made and its record stays as it is."""
+        known = secret.int in self._records
+        record = self._records.pop(secret.int, None)
+        yield
+        if known and keep:
+            self._records[secret.int] = record
 
 
 def _amount(owned: Owned | None) -> Amount:

@@ -1,8 +1,9 @@
 """The store in a directory of this host: SQLite, the default.
 
-Point reads are answered on the event loop, where they take microseconds.  Commits and scans go to one worker
-thread.  Commits that wait while it works are taken together, up to limits.GROUP_COMMITS, into one transaction,
-so that they share its fsync; each is still judged and answered by itself.  A commit is answered once it is on disk.
+Point reads are answered on the event loop, where they take microseconds.  Scans go to one worker thread, and so do
+commits, but for one that waits alone (see sqlite_pace).  Commits that wait while it works are taken together, up to
+limits.GROUP_COMMITS, into one transaction, so that they share its fsync; each is still judged and answered by itself.
+A commit is answered once it is on disk.
 
 What it refuses: a directory that another process holds, and a database that is not ours or of a newer format.
 
@@ -19,7 +20,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from time import perf_counter
+from typing import Any, ParamSpec, Self, TypeVar
 from urllib.parse import unquote
 
 from secretd import limits
@@ -29,9 +31,13 @@ from secretd.store.changes import ChangeLog
 from secretd.store.reading import Page, Record, Snapshot
 from secretd.store.sqlite_database import Database, Reader
 from secretd.store.sqlite_errors import Translating
+from secretd.store.sqlite_pace import Pace
 from secretd.store.sqlite_snapshot import SqliteSnapshot
 from secretd.store.sqlite_transaction import Applied, Commit, Outcome
 from secretd.store.summary import Summary
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class SqliteStore(Store):
         self._loop = asyncio.get_running_loop()
         self._changes = ChangeLog(reader.revision())
         self._waiting: deque[_Waiting] = deque()
+        self._pace = Pace(self._loop)
+        self._newest_work: Future[Any] | None = None
         self._log_timer: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -70,8 +78,8 @@ class SqliteStore(Store):
         with ExitStack() as undo:
             thread = ThreadPoolExecutor(1, thread_name_prefix="store")
             undo.callback(thread.shutdown)
-            # SQLite wants a connection used by the thread that made it. The loop stands still meanwhile: an open
-            # that could be cancelled half-way would leave a lock that nobody lets go of.
+            # The loop stands still meanwhile: an open that could be cancelled half-way would leave a lock that nobody
+            # lets go of.
             database = thread.submit(Database.open, path).result()
             undo.callback(lambda: thread.submit(database.close).result())
             with Translating():
@@ -91,10 +99,13 @@ class SqliteStore(Store):
         return self._reader.count(kind)
 
     async def _scan(self, prefix: bytes, start: bytes, limit: int) -> Page:
-        return await self._loop.run_in_executor(self._thread, self._database.scan, prefix, start, limit)
+        return await asyncio.wrap_future(self._submit(self._database.scan, prefix, start, limit))
 
     async def _commit(self, operations: tuple[Operation, ...], preconditions: tuple[RevisionIs, ...]) -> int:
-        waiting = _Waiting(Commit(operations, preconditions), self._loop.create_future())
+        commit = Commit(operations, preconditions)
+        if self._pace.allows and self._thread_is_idle():
+            return self._commit_here(commit)
+        waiting = _Waiting(commit, self._loop.create_future())
         self._waiting.append(waiting)
         if self._quiet.is_set():
             self._quiet.clear()
@@ -120,7 +131,7 @@ class SqliteStore(Store):
             if applying.exception() is None:
                 tell(applying.result())
 
-        applying = self._loop.run_in_executor(self._thread, work)
+        applying = asyncio.wrap_future(self._submit(work))
         applying.add_done_callback(done)
         return (await asyncio.shield(applying)).revision
 
@@ -135,7 +146,7 @@ class SqliteStore(Store):
     def _end_snapshot(self) -> None:
         self._database.snapshots -= 1
         # What could not leave the log meanwhile leaves it now.
-        self._thread.submit(self._database.checkpoint)
+        self._submit(self._database.checkpoint)
 
     async def _revision(self) -> int:
         # Not the database's: it may be ahead of the changes, and a watch could not start there yet.
@@ -150,38 +161,68 @@ class SqliteStore(Store):
             self._log_timer.cancel()
         self._changes.close()
         self._reader.close()
-        closed = self._loop.run_in_executor(self._thread, self._database.close)
+        closed = asyncio.wrap_future(self._submit(self._database.close))
         self._thread.shutdown(wait=False)
         await asyncio.shield(closed)
+
+    def _submit(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Have the thread do something with the database, after all that it was given before."""
+        future = self._thread.submit(work, *arguments, **named)
+        self._newest_work = future
+        return future
+
+    def _thread_is_idle(self) -> bool:
+        """Whether nobody uses the writing connection: the thread does what it is given in turn."""
+        return self._newest_work is None or self._newest_work.done()
+
+    def _commit_here(self, commit: Commit) -> int:
+        """Make a commit on the event loop."""
+        began_s = perf_counter()
+        self._pace.ran_here()
+        try:
+            (outcome,) = self._database.apply([commit])
+        finally:
+            self._pace.took(perf_counter() - began_s)
+        self._look_after_log()
+        if isinstance(outcome, Exception):
+            raise outcome
+        self._changes.publish(outcome.revision, outcome.changes)
+        return outcome.revision
 
     def _start_group(self) -> None:
         size = min(len(self._waiting), limits.GROUP_COMMITS)
         group = [self._waiting.popleft() for _ in range(size)]
-        work = self._thread.submit(self._database.apply, [waiting.commit for waiting in group])
-        # Not by run_in_executor, whose future takes one more turn of the loop.
+        work = self._submit(_timed, self._database.apply, [waiting.commit for waiting in group])
+        # Not by asyncio's own wrapping, whose future takes one more turn of the loop.
         finish = partial(self._finish_group, group)
         work.add_done_callback(partial(self._loop.call_soon_threadsafe, finish))
 
-    def _finish_group(self, group: list[_Waiting], work: Future[list[Outcome]]) -> None:
+    def _finish_group(self, group: list[_Waiting], work: Future[tuple[list[Outcome], float]]) -> None:
         error = work.exception()
         if error is None:
-            for waiting, outcome in zip(group, work.result(), strict=True):
+            outcomes, seconds = work.result()
+            self._pace.took(seconds)
+            for waiting, outcome in zip(group, outcomes, strict=True):
                 self._answer(waiting.revision, outcome)
         else:
             for waiting in group:
                 _fail(waiting.revision, error)
-        if self._database.log_is_long():
-            self._thread.submit(self._database.checkpoint)
-        if self._log_timer is None:
-            self._log_timer = self._loop.call_later(limits.STORE_LOG_SECONDS, self._empty_log)
+        self._look_after_log()
         if self._waiting:
             self._start_group()
         else:
             self._quiet.set()
 
+    def _look_after_log(self) -> None:
+        """After a commit: empty the log if it is long, or else a little later."""
+        if self._database.log_is_long():
+            self._submit(self._database.checkpoint)
+        if self._log_timer is None:
+            self._log_timer = self._loop.call_later(limits.STORE_LOG_SECONDS, self._empty_log)
+
     def _empty_log(self) -> None:
         self._log_timer = None
-        self._thread.submit(self._database.checkpoint)
+        self._submit(self._database.checkpoint)
 
     def _answer(self, revision: asyncio.Future[int], outcome: Outcome) -> None:
         if isinstance(outcome, Exception):
@@ -191,6 +232,12 @@ class SqliteStore(Store):
         self._changes.publish(outcome.revision, outcome.changes)
         if not revision.done():
             revision.set_result(outcome.revision)
+
+
+def _timed(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> tuple[T, float]:
+    """Do something, and say how many seconds it took."""
+    began_s = perf_counter()
+    return work(*arguments, **named), perf_counter() - began_s
 
 
 def _fail(revision: asyncio.Future[int], error: BaseException) -> None:

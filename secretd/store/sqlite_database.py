@@ -1,4 +1,4 @@
-"""The database file of the SQLite store, as its one worker thread sees it: blocking calls, one connection.
+"""The database file of the SQLite store: blocking calls, one connection, used by one thread at a time.
 
 That connection is the only one that writes, and the only one that brings the write-ahead log into the database
 (checkpoints): SQLite 3.7.0 to 3.51.2 may corrupt a database in which two connections do so at the same moment.
@@ -59,7 +59,7 @@ class Reader(Rows):
 
 
 class Database:
-    """The writing connection. All calls come from the thread that made it, but for log_is_long.
+    """The writing connection. One thread at a time may call, but for log_is_long.
 
     Attributes:
         summary: what is kept up in each transaction; any thread may set it.

@@ -115,7 +115,8 @@ def _connect_to_write(path: Path) -> sqlite3.Connection:
     with contextlib.ExitStack() as undo:
         # psow: a write that a power cut ends harms no bytes beside its own, as on every disk of today. So SQLite
         # pads nothing: a transaction's last frame is the last that is written, which sqlite_errors counts on.
-        connection = _connect(path, "mode=rw&psow=1")
+        # One thread at a time uses it, not always the same one.
+        connection = _connect(path, "mode=rw&psow=1", any_thread=True)
         undo.callback(connection.close)
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()

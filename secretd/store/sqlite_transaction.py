@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from secretd.errors import StoreError
 from secretd.store.base import Change, Operation, Put, RevisionConflict, RevisionIs
+from secretd.store.reading import Record
 from secretd.store.sqlite_files import REVISION
 from secretd.store.sqlite_rows import COUNT, Rows
 from secretd.store.summary import Replacement, Summary
@@ -47,6 +48,8 @@ class Transaction:
         self._summary = summary
         self._revision = self._rows.revision()
         self._counts: Counter[bytes] = Counter()
+        # What was read: what a change is decided on is both a precondition and what it replaces.
+        self._read: dict[bytes, Record | None] = {}
         self._replacements: list[Replacement] = []
 
     def apply(self, group: Sequence[Commit]) -> list[Outcome]:
@@ -91,12 +94,17 @@ class Transaction:
         self._revision += 1
         return Applied(self._revision, tuple(filter(None, map(self._write, commit.operations))))
 
+    def _record(self, key: bytes) -> Record | None:
+        if key not in self._read:
+            self._read[key] = self._rows.get(key)
+        return self._read[key]
+
     def _revision_of(self, key: bytes) -> int:
-        row = self._connection.execute("SELECT revision FROM kv WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else 0
+        record = self._record(key)
+        return record.revision if record is not None else 0
 
     def _value(self, key: bytes) -> bytes | None:
-        record = self._rows.get(key)
+        record = self._record(key)
         return record.value if record is not None else None
 
     def _write(self, operation: Operation) -> Change | None:
@@ -107,6 +115,7 @@ class Transaction:
         self._replacements.append(Replacement(operation.key, old, new))
         if new is None:
             self._connection.execute("DELETE FROM kv WHERE key = ?", (operation.key,))
+            self._read[operation.key] = None
             self._counts[operation.key[:1]] -= 1
         else:
             self._put(operation.key, old, new)
@@ -117,6 +126,7 @@ class Transaction:
             self._insert(key, new)
         else:
             self._update(key, new)
+        self._read[key] = Record(key, new, self._revision)
 
     def _insert(self, key: bytes, value: bytes) -> None:
         self._connection.execute("INSERT INTO kv VALUES (?, ?, ?)", (key, value, self._revision))

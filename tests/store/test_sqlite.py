@@ -174,7 +174,12 @@ def failing(store: SqliteStore, statement: str, name: str, times: int = 1_000) -
         pytest.param("INSERT", "SQLITE_FULL", StoreFullError, id="write-full"),
         pytest.param("INSERT", "SQLITE_IOERR_WRITE", StoreUnavailableError, id="write-input-output"),
         pytest.param("UPDATE meta", "SQLITE_CORRUPT", StoreCorruptError, id="write-corrupt"),
-        pytest.param("SELECT revision", "SQLITE_NOTADB", StoreCorruptError, id="precondition-not-a-database"),
+        pytest.param(
+            "SELECT key, value, revision FROM kv WHERE key = ?",
+            "SQLITE_NOTADB",
+            StoreCorruptError,
+            id="precondition-not-a-database",
+        ),
         pytest.param("COMMIT", "SQLITE_FULL", StoreFullError, id="commit-full"),
         pytest.param("COMMIT", "SQLITE_BUSY", StoreUnavailableError, id="commit-busy"),
         pytest.param("COMMIT", "SQLITE_IOERR_FSYNC", StoreOutcomeUnknownError, id="commit-fsync"),

@@ -219,7 +219,7 @@ def test_a_database_that_is_no_file_is_refused(directory: Path) -> None:
 
 
 def test_a_place_without_write_ahead_logs_is_said(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def in_memory(_path: Path, _parameters: str) -> sqlite3.Connection:
+    def in_memory(_path: Path, _parameters: str, *, any_thread: bool) -> sqlite3.Connection:  # noqa: ARG001
         connection = sqlite3.connect(":memory:", isolation_level=None)
         connection.text_factory = bytes
         return connection
