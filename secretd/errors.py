@@ -19,14 +19,18 @@ class LibvirtCode(IntEnum):
 
     INTERNAL_ERROR = 1
     NO_SUPPORT = 3
+    NO_CONNECT = 5
     INVALID_ARG = 8
     XML_ERROR = 27
     OPERATION_DENIED = 29
+    XML_DETAIL = 35
     SYSTEM_ERROR = 38
     RPC = 39
+    AUTH_FAILED = 45
     OPERATION_INVALID = 55
     INVALID_SECRET = 65
     NO_SECRET = 66
+    ARGUMENT_UNSUPPORTED = 74
     RESOURCE_BUSY = 87
     ACCESS_DENIED = 88
     XML_INVALID_SCHEMA = 92
@@ -38,7 +42,9 @@ class LibvirtDomain(IntEnum):
     NONE = 0
     XML = 5
     RPC = 7
+    DOMAIN = 20
     SECRET = 30
+    URI = 45
     ACCESS = 55
 
 
@@ -261,6 +267,25 @@ class InternalError(SecretdError):
     code = "internal-error"
 
 
+# Met at the libvirt door only.
+
+
+class LibvirtFault(SecretdError):
+    """What libvirt's own daemon refuses in a way of its own: the code and the domain are of the case, not of a class.
+
+    Args:
+        code, domain: what libvirt's daemon answers in this case.
+        message: for people, in our own words.
+    """
+
+    code = "libvirt-fault"
+
+    def __init__(self, code: LibvirtCode, domain: LibvirtDomain, message: str) -> None:
+        super().__init__(message)
+        self.fault_code = code
+        self.fault_domain = domain
+
+
 # Met only on one's own side, never on a wire.
 
 
@@ -291,7 +316,7 @@ def _by_code(root: type[SecretdError]) -> dict[str, type[SecretdError]]:
     return table
 
 
-_OWN_SIDE = (LocalProtocolError, ConfigError, UnreachableError, StoreError)
+_OWN_SIDE = (LibvirtFault, LocalProtocolError, ConfigError, UnreachableError, StoreError)
 
 ERRORS_BY_CODE: dict[str, type[SecretdError]] = _by_code(SecretdError)
 """Every class by its code."""
