@@ -181,6 +181,48 @@ PAGE_BYTES = Limit(
     245_760, "bytes", source="MESSAGE_BYTES less the envelope", seen="fewer entries, with truncated and a next marker"
 )
 
+# The libvirt wire.
+
+LIBVIRT_FRAME_BYTES = Limit(
+    33_554_436,
+    "bytes",
+    source="libvirt: VIR_NET_MESSAGE_MAX and VIR_NET_MESSAGE_LEN_MAX (src/rpc/virnetprotocol.x)",
+    seen="the end of the connection",
+)
+LIBVIRT_MESSAGE_BYTES = Limit(
+    262_144,
+    "bytes",
+    source="ours; what a connection keeps of a message, as on the native wire",
+    seen="RPC error 39; what is longer is read and thrown away",
+)
+LIBVIRT_STRING_BYTES = Limit(
+    4_194_304,
+    "bytes",
+    source="libvirt: REMOTE_STRING_MAX (src/remote/remote_protocol.x)",
+    seen="RPC error 39",
+)
+LIBVIRT_LISTED_SECRETS = Limit(
+    16_384,
+    "secrets",
+    source="libvirt: REMOTE_SECRET_LIST_MAX (src/remote/remote_protocol.x)",
+    seen="RPC error 39",
+)
+LIBVIRT_IDENTITY_PARAMETERS = Limit(
+    20,
+    "typed parameters",
+    source="libvirt: REMOTE_CONNECT_IDENTITY_PARAMS_MAX (src/remote/remote_protocol.x)",
+    seen="RPC error 39",
+)
+LIBVIRT_CALLBACKS = Limit(
+    1_024, "registrations", source="ours; of one connection: a client needs two", seen="internal error (1)"
+)
+LIBVIRT_DESCRIPTORS = Limit(
+    32,
+    "descriptors",
+    source="libvirt: VIR_NET_MESSAGE_NUM_FDS_MAX (src/rpc/virnetprotocol.x); of one message, none of which is kept",
+    seen="the end of the connection",
+)
+
 # Events.
 
 SUBSCRIBED_SECRETS = Limit(
