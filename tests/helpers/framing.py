@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from secretd.errors import RemoteProtocolError
 from secretd.wire.native import Message, NativeFraming, Pause
@@ -17,12 +18,22 @@ class Fault:
 
 Event = Message | Pause | Fault
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Framing(Protocol[T_co]):
+    """What gives messages of any kind."""
+
+    def next_event(self) -> T_co | Pause: ...
+
+
 TRAILER = b"<request serial='1'/>\0"
 
 
-def drain(framing: NativeFraming) -> list[Event]:
+def drain(framing: Framing[T]) -> list[T | Pause | Fault]:
     """Take all that is there, up to and including the pause or the fault."""
-    events: list[Event] = []
+    events: list[T | Pause | Fault] = []
     while True:
         try:
             event = framing.next_event()
