@@ -53,7 +53,7 @@ def take_sockets(kinds: Iterable[SocketKind], environment: MutableMapping[str, s
     """Take what systemd handed over, and the variables that say so out of the environment.
 
     Args:
-        kinds: all that the daemon can serve.
+        kinds: all that the daemon is configured to serve.
         environment: of this process.
 
     Returns:
@@ -73,7 +73,9 @@ def take_sockets(kinds: Iterable[SocketKind], environment: MutableMapping[str, s
     sockets: dict[SocketKind, socket.socket] = {}
     for descriptor, name in enumerate(names, _FIRST):
         if name not in known:
-            raise ConfigError(f"systemd handed over '{name}': FileDescriptorName= is one of {', '.join(known)}")
+            raise ConfigError(
+                f"systemd handed over '{name}', which is not served: FileDescriptorName= is one of {', '.join(known)}"
+            )
         if known[name] in sockets:
             raise ConfigError(f"systemd handed over '{name}' twice: give its socket unit one ListenStream=")
         sockets[known[name]] = _open(descriptor, name)

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from secretd import limits
+from secretd.addresses import LibvirtPlace
 from secretd.daemon.paths import Directories, directories
 from secretd.errors import ConfigError, StoreCorruptError
 from secretd.model import Mode, SlotKind
@@ -44,6 +45,7 @@ class Config:
         root_key_directory: the directory of the local-file slot's file, root.key.
         log_level: a level of logging.
         quota_secrets, quota_bytes: what one uid but root may have stored.
+        libvirt_sockets: where the sockets for libvirt's clients are.
     """
 
     mode: Mode
@@ -56,6 +58,7 @@ class Config:
     log_level: int = logging.INFO
     quota_secrets: int = limits.QUOTA_SECRETS
     quota_bytes: int = limits.QUOTA_BYTES
+    libvirt_sockets: LibvirtPlace = LibvirtPlace.OWN
 
 
 def load(mode: Mode, path: Path | None = None) -> Config:
@@ -192,6 +195,13 @@ def _slots(name: str, value: object) -> tuple[SlotKind, ...]:
     return tuple(known[kind] for kind in value)
 
 
+def _libvirt_place(name: str, value: object) -> LibvirtPlace:
+    known = {place.value: place for place in LibvirtPlace}
+    if not isinstance(value, str) or value not in known:
+        raise ConfigError(f"{name} is one of {', '.join(known)}")
+    return known[value]
+
+
 def _number(name: str, value: object) -> int:
     # A bool is an int, and none that anybody means here.
     if type(value) is not int or not 0 <= value <= _NUMBER_MOST:
@@ -222,6 +232,9 @@ _SETTINGS: dict[str, _Section] = {
     "quota": {
         "secrets": ("quota_secrets", _number),
         "bytes": ("quota_bytes", _number),
+    },
+    "libvirt": {
+        "sockets": ("libvirt_sockets", _libvirt_place),
     },
 }
 _SECTIONS = ", ".join(f"[{section}]" for section in _SETTINGS)

@@ -30,11 +30,10 @@ from secretd.daemon.config import Config
 from secretd.daemon.hardening import harden, report
 from secretd.daemon.idle import until_idle
 from secretd.daemon.notify import Manager
-from secretd.daemon.paths import require_runtime
 from secretd.daemon.reload import Reloading
 from secretd.daemon.server import Server
 from secretd.daemon.signals import Signals
-from secretd.daemon.sockets import RuntimeDirectory, check_socket_paths
+from secretd.daemon.sockets import OwnSockets, check_places, places
 from secretd.doors.border import unforeseen
 from secretd.doors.native import NativeSession
 from secretd.errors import ConfigError, ExitStatus, SecretdError, StoreError
@@ -74,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{settings.source}: the configuration is valid\n")
             return ExitStatus.OK
         logs.set_up(settings.log_level)
-        manager, passed = Manager.take(os.environ), take_sockets(NATIVE_SOCKETS, os.environ)
+        manager, passed = Manager.take(os.environ), take_sockets(places(settings), os.environ)
         asyncio.run(_run(_Start(settings, partial(_settings, options), manager, passed, options.timeout)))
     except SecretdError as error:
         sys.stderr.write(f"secretd: {error.message}\n")
@@ -117,8 +116,7 @@ def _settings(options: argparse.Namespace) -> Config:
     settings = config.load(mode, options.config)
     if options.runtime_dir is not None:
         settings = replace(settings, runtime=options.runtime_dir.absolute())
-    if settings.runtime is not None:
-        check_socket_paths(settings.runtime)
+    check_places(places(settings))
     return settings
 
 
@@ -128,17 +126,13 @@ async def _run(start: _Start) -> None:
     raise_descriptor_limit()
     asyncio.get_running_loop().set_exception_handler(_report)
     signals = Signals()
-    with start.passed or _own_sockets(start.settings) as sockets:
+    with start.passed or OwnSockets(places(start.settings), start.settings.mode) as sockets:
         store = await _open_store(start.settings.store_url)
         try:
             await _serve(start, sockets, store, signals, memory)
         finally:
             await store.close()
             signals.ignore()
-
-
-def _own_sockets(settings: Config) -> RuntimeDirectory:
-    return RuntimeDirectory(require_runtime(settings.runtime), settings.mode)
 
 
 async def _open_store(url: str) -> Store:
@@ -149,7 +143,7 @@ async def _open_store(url: str) -> Store:
 
 
 async def _serve(
-    start: _Start, sockets: RuntimeDirectory | PassedSockets, store: Store, signals: Signals, memory: MemoryStatus
+    start: _Start, sockets: OwnSockets | PassedSockets, store: Store, signals: Signals, memory: MemoryStatus
 ) -> None:
     report(memory)
     settings = start.settings
@@ -176,12 +170,11 @@ async def _serve(
         seal.wipe()
 
 
-def _listen(server: Server, sockets: RuntimeDirectory | PassedSockets, service: Service) -> None:
-    door = partial(NativeSession, service)
+def _listen(server: Server, sockets: OwnSockets | PassedSockets, service: Service) -> None:
     for kind in NATIVE_SOCKETS:
         listener = sockets.listen(kind)
         if listener is not None:
-            server.listen(listener, kind, door)
+            server.listen(listener, kind, partial(NativeSession, service))
 
 
 def _beside(

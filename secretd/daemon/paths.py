@@ -12,7 +12,6 @@ from pathlib import Path
 from xdg import BaseDirectory
 
 from secretd.addresses import runtime_directory
-from secretd.errors import ConfigError
 from secretd.model import Mode
 
 
@@ -29,19 +28,6 @@ def directories(mode: Mode) -> Directories:
     """Say where a daemon of this mode keeps its things."""
     config, data = _SYSTEM if mode is Mode.SYSTEM else _session()
     return Directories(config, data, runtime_directory(mode))
-
-
-def require_runtime(runtime: Path | None) -> Path:
-    """Insist on a runtime directory.
-
-    Raises:
-        ConfigError: there is none; says how to name one.
-    """
-    if runtime is None:
-        raise ConfigError(
-            "XDG_RUNTIME_DIR is not set to an absolute path: set it, or name a directory with --runtime-dir"
-        )
-    return runtime
 
 
 _SYSTEM = (Path("/etc/secretd"), Path("/var/lib/secretd"))

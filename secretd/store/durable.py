@@ -85,7 +85,11 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
     """
     missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
     for folder in reversed(missing):
-        folder.mkdir(mode=0o700)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            # Made by another process since: then its mode is that one's affair.
+            continue
         if folder == path:
             folder.chmod(mode)
         sync_directory(folder.parent)

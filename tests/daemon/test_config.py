@@ -14,6 +14,7 @@ from xdg import BaseDirectory
 from helpers.asynchronous import run
 from helpers.daemon import DEADLINE_S, session_environment
 from secretd import limits
+from secretd.addresses import LibvirtPlace
 from secretd.daemon.config import SETTINGS, load
 from secretd.errors import ConfigError
 from secretd.model import Mode, SlotKind
@@ -35,6 +36,9 @@ keyring-directory = "/srv/keyring"
 [quota]
 secrets = 5
 bytes = 1_000
+
+[libvirt]
+sockets = "off"
 """
 
 
@@ -53,6 +57,7 @@ def test_a_full_file(tmp_path: Path) -> None:
     assert config.root_key_directory == Path("/etc/elsewhere")
     assert config.keyring_directory == Path("/srv/keyring")
     assert (config.quota_secrets, config.quota_bytes) == (5, 1_000)
+    assert config.libvirt_sockets is LibvirtPlace.OFF
 
 
 def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
@@ -61,6 +66,7 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
     assert config.runtime == Path("/run/secretd")
     assert config.slots == (SlotKind.CREDENTIAL, SlotKind.LOCAL_FILE)
     assert (config.quota_secrets, config.quota_bytes) == (limits.QUOTA_SECRETS, limits.QUOTA_BYTES)
+    assert config.libvirt_sockets is LibvirtPlace.OWN
 
 
 @pytest.mark.parametrize(
@@ -86,6 +92,8 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
         pytest.param("[store]\nurl = 'banana://x'", ["store.url", "banana", "sqlite"], id="unknown-store"),
         pytest.param("[store]\nurl = 'sqlite://relative'", ["store.url", "absolute"], id="relative-store"),
         pytest.param("[store]\nurl = 'sqlite'", ["store.url", "URL"], id="no-url"),
+        pytest.param("[libvirt]\nsockets = 'on'", ["libvirt.sockets", "own, libvirt, off"], id="unknown-place"),
+        pytest.param("[libvirt]\nsockets = true", ["libvirt.sockets", "own, libvirt, off"], id="no-place"),
         pytest.param("x = " + "[" * 5_000, ["TOML"], id="too-deep"),
         pytest.param("x = " + "1" * 6_000, ["TOML"], id="a-number-too-long"),
         pytest.param('[daemon]\nruntime-directory = "/a\\u0000"', ["daemon.runtime-directory"], id="a-nul"),
@@ -125,6 +133,14 @@ def test_check_config_knows_how_long_a_socket_path_may_be(tmp_path: Path) -> Non
     status, text = check(tmp_path, "--runtime-dir", str(tmp_path / ("x" * 100)))
     assert status == 2
     assert "107 bytes" in text
+
+
+def test_check_config_knows_that_the_libvirt_sockets_have_longer_names(tmp_path: Path) -> None:
+    directory = tmp_path / ("x" * (int(limits.SOCKET_PATH_BYTES) - len(f"{tmp_path}//secretd-sock-ro")))
+    status, text = check(tmp_path, "--runtime-dir", str(directory))
+    assert (status, "virtsecretd-sock" in text) == (2, True)
+    without = write(tmp_path, "[libvirt]\nsockets = 'off'")
+    assert check(tmp_path, "--runtime-dir", str(directory), "--config", str(without))[0] == 0
 
 
 def test_not_utf_8(tmp_path: Path) -> None:

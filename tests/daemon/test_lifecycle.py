@@ -131,6 +131,9 @@ url = "sqlite://{root}/data/store"
 [seal]
 root-key-directory = "{root}/config"
 keyring-directory = "{root}/data/keyring"
+
+[libvirt]
+sockets = "off"
 """
 
 

@@ -36,6 +36,8 @@ keyring-directory = "/other"
 [quota]
 secrets = 1
 bytes = 2
+[libvirt]
+sockets = "off"
 """
 
 
