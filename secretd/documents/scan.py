@@ -1,9 +1,9 @@
 """The look at a document before libxml2 sees it, which never forgets a name that it has met.
 
 It holds a document to its size, its depth and its names, and makes sure that it is well-formed.  It refuses
-every document type declaration (so that there is no entity but the five), every processing instruction, and
-every encoding but UTF-8.  It keeps no text, and its errors quote none: they say what is wrong, the line, and at
-most a name of our vocabulary.
+every document type declaration (so that there is no entity but the five), every encoding but UTF-8, and, unless
+unknown names are admitted, every processing instruction.  It keeps no text, and its errors quote none: they say
+what is wrong, the line, and at most a name of our vocabulary.
 
 What breaks a bound ends the scan at once.  A name that is not of our vocabulary does not: the rest is still
 held to being well-formed, so that a request can be answered by its serial.
@@ -110,7 +110,8 @@ def scan(
     Args:
         body: the document, in UTF-8.
         most_bytes: how long it may be.
-        allowance: admits names that are not of our vocabulary; without it the first of them is reported.
+        allowance: admits names that are not of our vocabulary, and processing instructions with such a target;
+            without it the first name is reported.
         most_elements: how many it may have.
 
     Raises:
@@ -209,8 +210,11 @@ class _Scan:
     def _doctype(self, *_declared: object) -> None:
         self._refuse("a document type declaration")
 
-    def _instruction(self, *_instruction: object) -> None:
-        self._refuse("a processing instruction")
+    def _instruction(self, target: str, _data: str) -> None:
+        if self._allowance is None:
+            self._refuse("a processing instruction")
+        # libxml2 keeps the target as it keeps a name; the parser drops the instruction.
+        self._meet(target, is_attribute=False)
 
     def _refuse(self, what: str) -> NoReturn:
         raise InvalidXmlError(f"line {self._parser.CurrentLineNumber}: {what}, which no document here may have")

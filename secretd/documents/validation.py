@@ -19,9 +19,10 @@ from secretd.errors import InvalidDocumentError, InvalidXmlError
 _NOTHING = etree.Element("nothing")
 
 
-def _new_parser() -> etree.XMLParser[etree._Element]:
+def _new_parser(*, recover: bool = False) -> etree.XMLParser[etree._Element]:
     return etree.XMLParser(
         encoding="utf-8",
+        recover=recover,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -34,6 +35,8 @@ def _new_parser() -> etree.XMLParser[etree._Element]:
 
 
 _PARSER = _new_parser()
+_LOOSE_PARSER = _new_parser(recover=True)
+_ERRORS_TOLD = 100  # libxml2's XML_MAX_ERRORS: of one document it tells no more
 
 
 def parse(body: bytes) -> etree._Element:
@@ -47,9 +50,38 @@ def parse(body: bytes) -> etree._Element:
     except etree.XMLSyntaxError as error:
         line = error.lineno
     # Outside the handler, so that the exception that may quote the document is not kept as the context of ours.
-    etree.fromstring(b"<nothing/>", _PARSER)
-    etree.clear_error_log()
+    _forget(_PARSER)
     raise InvalidXmlError(f"line {line}: not well-formed XML")
+
+
+def parse_loosely(body: bytes) -> etree._Element:
+    """Make a tree as parse() does, but pass over whatever is wrong with prefixes and namespaces alone.
+
+    A prefix of no namespace is then a part of the name, as it is to libvirt.
+
+    Raises:
+        InvalidXmlError: libxml2 finds another fault, or so many that it does not tell them all.
+    """
+    try:
+        root = etree.fromstring(body, _LOOSE_PARSER)
+        line = _line_of_a_fault(_LOOSE_PARSER.error_log.filter_from_errors())
+    except etree.XMLSyntaxError as error:
+        line = error.lineno or 1
+    _forget(_LOOSE_PARSER)
+    if line is None:
+        return root
+    raise InvalidXmlError(f"line {line}: not well-formed XML")
+
+
+def _line_of_a_fault(errors: etree._ListErrorLog) -> int | None:
+    # What libxml2 recovered from may be left out of the tree: of a wrong prefix alone it is known that nothing is.
+    faults = (entry.line for entry in errors if entry.domain != etree.ErrorDomains.NAMESPACE)
+    return next(faults, errors[-1].line if len(errors) >= _ERRORS_TOLD else None)
+
+
+def _forget(parser: etree.XMLParser[etree._Element]) -> None:
+    etree.fromstring(b"<nothing/>", parser)
+    etree.clear_error_log()
 
 
 class Grammar:

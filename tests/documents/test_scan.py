@@ -93,9 +93,6 @@ def test_documents_that_pass(body: bytes) -> None:
             "a document type declaration",
             id="parameter-entity",
         ),
-        pytest.param(b"<?php x?><secret/>", "line 1: a processing instruction", id="instruction-before"),
-        pytest.param(b"<secret>\n<?x y?></secret>", "line 2: a processing instruction", id="instruction-within"),
-        pytest.param(b"<secret/>\n\n<?x y?>", "line 3: a processing instruction", id="instruction-behind"),
         pytest.param(wide(limits.DOCUMENT_ELEMENTS + 1), "line 1: more than 1000 elements", id="an-element-too-many"),
         pytest.param(deep(limits.DOCUMENT_DEPTH + 1), "line 1: elements more than 16 deep", id="a-level-too-deep"),
         pytest.param(b"<request>" * 25_000, "elements more than 16 deep", id="very-deep"),
@@ -121,6 +118,22 @@ def test_documents_that_are_refused(body: bytes, message: str, allowance: Unknow
     with pytest.raises(InvalidXmlError) as caught:
         scan(body, MOST, allowance)
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(b"<?php x?><secret/>", "line 1: a processing instruction", id="before"),
+        pytest.param(b"<secret>\n<?x y?></secret>", "line 2: a processing instruction", id="within"),
+        pytest.param(b"<secret/>\n\n<?x y?>", "line 3: a processing instruction", id="behind"),
+    ],
+)
+def test_processing_instructions_pass_with_unknown_names_only(body: bytes, message: str) -> None:
+    with pytest.raises(InvalidXmlError, match=f"^{message}, which no document here may have$"):
+        scan(body, MOST)
+    assert scan(body, MOST, UnknownNames(limit=1)).root == "secret"
+    with pytest.raises(InvalidXmlError, match="more unknown names than one user may bring"):
+        scan(body, MOST, UnknownNames(limit=0))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The ``<secret>`` document: the strict reading, libvirt's reading, and the one form in which it is written."""
+"""The ``<secret>`` document: the strict reading, and the one form in which it is written."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from helpers.documents import DOCUMENTS, SECRET_ID
 from secretd import limits
+from secretd.documents.libvirt_secret import read_libvirt_secret
 from secretd.documents.scan import UnknownNames
-from secretd.documents.secret import read_libvirt_secret, read_secret, write_secret
+from secretd.documents.secret import read_secret, write_secret
 from secretd.errors import InvalidDocumentError, InvalidXmlError, SecretdError
 from secretd.model import Attributes, SecretDocument, Usage, UsageType
 
@@ -66,15 +67,13 @@ BOTH = [
 @pytest.mark.parametrize(("body", "document"), BOTH)
 def test_both_readings(body: str, document: SecretDocument) -> None:
     assert read_secret(body.encode()) == document
-    for validate in (False, True):
-        assert read_libvirt_secret(body.encode(), UnknownNames(), validate=validate) == document
+    assert read_libvirt_secret(body.encode(), UnknownNames(), validate=False) == document
 
 
 @given(document=DOCUMENTS)
 def test_a_document_comes_back_as_it_was(document: SecretDocument) -> None:
     body = write_secret(document).encode()
     assert read_secret(body) == document
-    assert read_libvirt_secret(body, UnknownNames(), validate=True) == document
     assert write_secret(read_secret(body)).encode() == body
 
 
@@ -147,129 +146,9 @@ def test_the_strict_reading_refuses(body: str, error: type[SecretdError], messag
     assert caught.value.message.startswith(message) or message in caught.value.message
 
 
-LIBVIRT_ONLY = [
-    pytest.param("<secret><frob a='b'><uuid>x</uuid></frob></secret>", NOTHING, id="unknown-names"),
-    pytest.param(
-        "<secret xmlns:x='urn:x'><x:description>d</x:description></secret>", NOTHING, id="a-namespace-of-others"
-    ),
-    pytest.param("<secret>text</secret>", NOTHING, id="stray-text"),
-    pytest.param("<secret ephemeral='' private=''/>", NOTHING, id="empty-flags"),
-    pytest.param("<secret><uuid/></secret>", NOTHING, id="empty-uuid"),
-    pytest.param(
-        f"<secret><uuid> \n{SECRET_ID}\t</uuid></secret>", SecretDocument(Attributes(), ID), id="space-round-a-uuid"
-    ),
-    pytest.param(
-        f"<secret><uuid>{'-'.join(ID.hex[n : n + 2] for n in range(0, 32, 2))}</uuid></secret>",
-        SecretDocument(Attributes(), ID),
-        id="dashes-between-any-two",
-    ),
-    pytest.param(
-        f"<secret><uuid>{SECRET_ID.replace('-', ' - ')}</uuid></secret>",
-        SecretDocument(Attributes(), ID),
-        id="spaces-within-a-uuid",
-    ),
-    pytest.param(
-        "<secret><usage type='ceph'><name>a</name></usage><usage type='tls'><name>b</name></usage></secret>",
-        usage(UsageType.CEPH, "a"),
-        id="the-first-usage",
-    ),
-    pytest.param(
-        "<secret><usage type='ceph'><name>a</name><name>b</name></usage></secret>",
-        usage(UsageType.CEPH, "a"),
-        id="the-first-id",
-    ),
-    pytest.param(
-        "<secret><usage type='ceph'><target>b</target><name>a</name></usage></secret>",
-        usage(UsageType.CEPH, "a"),
-        id="the-id-of-the-type",
-    ),
-    pytest.param(
-        "<secret><description>a</description><description>b</description></secret>",
-        SecretDocument(Attributes(description="a")),
-        id="the-first-description",
-    ),
-    pytest.param(
-        "<secret><description>a<b>c</b>d</description></secret>",
-        SecretDocument(Attributes(description="acd")),
-        id="elements-in-a-text",
-    ),
-    pytest.param(
-        "<secret><volume>v</volume><usage type='ceph'><name>a</name></usage></secret>",
-        usage(UsageType.CEPH, "a"),
-        id="usage-before-the-short-form",
-    ),
-]
-
-
-@pytest.mark.parametrize(("body", "document"), LIBVIRT_ONLY)
-def test_what_libvirt_passes_over(body: str, document: SecretDocument) -> None:
-    assert read_libvirt_secret(body.encode(), UnknownNames(), validate=False) == document
-
-
-@pytest.mark.parametrize("body", [pytest.param(case.values[0], id=case.id) for case in LIBVIRT_ONLY])
-def test_validation_refuses_what_libvirt_passes_over(body: str) -> None:
-    with pytest.raises(InvalidDocumentError, match=r"^line \d"):
-        read_libvirt_secret(body.encode(), UnknownNames(), validate=True)
-    with pytest.raises(SecretdError):
-        read_secret(body.encode())
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        pytest.param("<domain/>", "line 1: unexpected root element, expecting <secret>", id="root"),
-        pytest.param("<secret ephemeral='true'/>", "line 1: invalid value of 'ephemeral' in <secret>", id="ephemeral"),
-        pytest.param("<secret private=' yes'/>", "line 1: invalid value of 'private' in <secret>", id="private"),
-        pytest.param("<secret><uuid>xyz</uuid></secret>", "line 1: malformed <uuid> element", id="uuid"),
-        pytest.param(
-            f"<secret><uuid>{SECRET_ID}-</uuid></secret>", "line 1: malformed <uuid> element", id="dash-behind"
-        ),
-        pytest.param(f"<secret><uuid>{ID.hex}0</uuid></secret>", "line 1: malformed <uuid> element", id="33-digits"),
-        pytest.param(
-            f"<secret><uuid>{ID.hex[:1]}-{ID.hex[1:]}</uuid></secret>",
-            "line 1: malformed <uuid> element",
-            id="dash-within-a-pair",
-        ),
-        pytest.param(f"<secret><uuid>{' ' * 60_000}</uuid></secret>", "line 1: malformed <uuid> element", id="spaces"),
-        pytest.param("<secret>\n<usage/></secret>", "line 2: unknown secret usage type in <usage>", id="no-type"),
-        pytest.param("<secret><usage type=''/></secret>", "line 1: unknown secret usage type in <usage>", id="empty"),
-        pytest.param("<secret><usage type='x'/></secret>", "line 1: unknown secret usage type in <usage>", id="type"),
-        pytest.param(
-            "<secret><usage type='volume'/></secret>",
-            "line 1: usage of type volume specified, but <volume> is missing",
-            id="volume",
-        ),
-        pytest.param(
-            "<secret><usage type='iscsi'><target/></usage></secret>",
-            "line 1: usage of type iscsi specified, but <target> is missing",
-            id="empty-target",
-        ),
-    ],
-)
-def test_what_libvirt_refuses(body: str, message: str) -> None:
-    with pytest.raises(InvalidXmlError) as caught:
-        read_libvirt_secret(body.encode(), UnknownNames(), validate=False)
-    assert caught.value.message == message
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param("<a:secret/>", id="prefix-of-no-namespace"),
-        pytest.param("<secret b:c=''/>", id="attribute-prefix-of-no-namespace"),
-        pytest.param("<secret xmlns:a='urn:x' xmlns:b='urn:x' a:c='' b:c=''/>", id="same-attribute-by-two-prefixes"),
-    ],
-)
-def test_what_libxml2_refuses_after_the_scan(body: str) -> None:
-    with pytest.raises(InvalidXmlError, match=r"^line 1: not well-formed XML$"):
-        read_libvirt_secret(body.encode(), UnknownNames(), validate=False)
-
-
 @given(body=st.binary(max_size=100) | DOCUMENTS.map(lambda document: write_secret(document).encode()), data=st.data())
 def test_any_bytes_are_read_or_refused(body: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(body)))
     mangled = body[:cut] + data.draw(st.binary(max_size=3)) + body[cut + data.draw(st.integers(0, 3)) :]
     with suppress(SecretdError):
         read_secret(mangled)
-    with suppress(SecretdError):
-        read_libvirt_secret(mangled, UnknownNames(), validate=False)

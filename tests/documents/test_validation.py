@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from secretd.documents import messages, secret
+from secretd.documents import libvirt_secret, messages, secret, validation
+from secretd.documents.libvirt_secret import read_libvirt_secret
 from secretd.documents.messages import RequestError, open_request, read_reply
 from secretd.documents.scan import UnknownNames
-from secretd.documents.secret import read_libvirt_secret, read_secret
-from secretd.errors import SecretdError
+from secretd.documents.secret import read_secret
+from secretd.documents.validation import parse, parse_loosely
+from secretd.errors import InvalidXmlError, SecretdError
 
 CANARY = "hunter2correcthorse"
 SECRET_ID = "7bb4ad5c-5ae4-4a6c-a8cf-5e8bb4d9b9b9"
@@ -38,6 +40,8 @@ PLACES = [
     pytest.param("<?xml version='{c}'?><{root}/>", id="version"),
     pytest.param("<{root} xmlns='{c}' {c}:x=''/>", id="namespace"),
     pytest.param("<{c}:{root}/>", id="prefix"),
+    pytest.param("<{root}><{c}:uuid {c}:type='{c}'/></{root}>", id="prefix-within"),
+    pytest.param("<?xml version='1.0' encoding='ISO-8859-1'?><{root}><a b={c}/></{root}>", id="latin-1"),
     pytest.param("<{root}></{c}>", id="end-tag"),
     pytest.param("<{root}/>{c}", id="behind"),
     pytest.param("<{root} type='{c}'", id="cut-off-in-an-attribute"),
@@ -60,7 +64,6 @@ STRICT = [
     pytest.param("secret", read_secret, id="secret"),
     pytest.param("request", open_request, id="request"),
     pytest.param("reply", read_reply, id="reply"),
-    pytest.param("secret", lambda body: read_libvirt_secret(body, UnknownNames(), validate=True), id="libvirt"),
 ]
 
 
@@ -78,8 +81,10 @@ def said(error: BaseException | None) -> Iterator[str]:
 
 def kept() -> Iterator[str]:
     """Give everything that libxml2's own log still says."""
-    for grammar in (messages._REQUEST, messages._REPLY, secret._GRAMMAR):
+    for grammar in (messages._REQUEST, messages._REPLY, secret._GRAMMAR, libvirt_secret._GRAMMAR):
         yield repr([entry.message for entry in grammar._schema.error_log])
+    for parser in (validation._PARSER, validation._LOOSE_PARSER):
+        yield repr([entry.message for entry in parser.error_log])
 
 
 @pytest.mark.parametrize("template", PLACES)
@@ -94,11 +99,12 @@ def test_a_canary_is_never_told(root: str, read: Callable[[bytes], object], temp
 
 
 @pytest.mark.parametrize("template", PLACES)
-def test_a_canary_is_never_told_in_libvirts_reading(template: str) -> None:
+@pytest.mark.parametrize("validate", [False, True])
+def test_a_canary_is_never_told_in_libvirts_reading(template: str, validate: bool) -> None:
     body = template.format(c=CANARY, root="secret").encode()
     error: SecretdError | None = None
     try:
-        read_libvirt_secret(body, UnknownNames(), validate=False)
+        read_libvirt_secret(body, UnknownNames(), validate=validate)
     except SecretdError as refusal:
         error = refusal
     assert CANARY not in "\n".join([*said(error), *kept()])
@@ -122,8 +128,15 @@ def test_a_value_is_never_told(value: str) -> None:
     assert CANARY not in repr(document)
 
 
-def test_nothing_of_libxml2_hangs_on_an_error() -> None:
-    with pytest.raises(SecretdError) as caught:
-        read_libvirt_secret(b"<a:secret/>", UnknownNames(), validate=False)
+@pytest.mark.parametrize(
+    ("read", "body"),
+    [
+        pytest.param(parse, b"<a:secret/>", id="strictly"),
+        pytest.param(parse_loosely, b"<?xml version='2.0'?><secret/>", id="loosely"),
+    ],
+)
+def test_nothing_of_libxml2_hangs_on_an_error(read: Callable[[bytes], object], body: bytes) -> None:
+    with pytest.raises(InvalidXmlError, match=r"^line 1: not well-formed XML$") as caught:
+        read(body)
     assert caught.value.__context__ is None
     assert caught.value.__cause__ is None
