@@ -42,10 +42,17 @@ class LibvirtDomain(IntEnum):
     NONE = 0
     XML = 5
     RPC = 7
+    STORAGE = 18
+    NETWORK = 19
     DOMAIN = 20
+    NODEDEV = 22
+    INTERFACE = 26
     SECRET = 30
+    NWFILTER = 33
+    DOMAIN_SNAPSHOT = 35
     URI = 45
     ACCESS = 55
+    DOMAIN_CHECKPOINT = 69
 
 
 class ExitStatus(IntEnum):

@@ -235,6 +235,13 @@ class Connection(Outlet):
                 self._flush()
             self._watch_reads()
 
+    def end(self) -> None:
+        """Read no more; answer what was taken, send what waits, and then end."""
+        if self._state is _State.OPEN:
+            self._state = _State.ENDING
+            self._watch_reads()
+            self._end_if_answered()
+
     def _owe(self, cost: int) -> None:
         self._outgoing_cost += cost
         self.account.reply_bytes += cost

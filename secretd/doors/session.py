@@ -58,6 +58,10 @@ class Outlet(ABC):
     def send(self, answer: Answer) -> None:
         """Take a message for the peer; it is dropped if the connection is about to end."""
 
+    @abstractmethod
+    def end(self) -> None:
+        """Read no more, and end once what was sent is on its way."""
+
 
 class Nothing(Enum):
     """Why no message was taken."""

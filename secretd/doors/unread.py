@@ -40,7 +40,7 @@ class UnreadEvents:
             documents: the events, in their order.
             lost: what tells of a loss.
         """
-        if self._loss is not None and self._loss.rest:
+        if self.lost:
             return
         room = self._room()
         fitting: list[bytes] = []
@@ -52,6 +52,16 @@ class UnreadEvents:
                 return
             fitting.append(document)
         self._put(fitting)
+
+    def lose(self, lost: bytes) -> None:
+        """Send that events were lost, unless that is what the peer has yet to read."""
+        if not self.lost:
+            self._loss = self._put([lost])
+
+    @property
+    def lost(self) -> bool:
+        """Whether the peer has yet to read that he lost some."""
+        return self._loss is not None and bool(self._loss.rest)
 
     def _room(self) -> int:
         while self._unread and not self._unread[0].rest:

@@ -39,6 +39,7 @@ _HEADER_BYTES = _HEADER.size
 _MOST_KEPT = int(limits.LIBVIRT_MESSAGE_BYTES)
 _MOST_FRAMED = int(limits.LIBVIRT_FRAME_BYTES)
 _REPLY, _MESSAGE = int(Kind.REPLY), int(Kind.MESSAGE)
+_MESSAGE_SERIAL = 1
 _OK, _ERROR = int(Status.OK), int(Status.ERROR)
 
 _PLAIN = {int(Kind.CALL_WITH_FDS): int(Kind.CALL), int(Kind.REPLY_WITH_FDS): int(Kind.REPLY)}
@@ -272,5 +273,8 @@ def error_reply(packet: Packet, body: bytes) -> bytes:
 
 
 def message(procedure: int, body: bytes) -> bytes:
-    """Frame a message of the remote program that answers nothing; raises as frame does."""
-    return frame(PROGRAM, VERSION, procedure, _MESSAGE, 0, _OK, body)
+    """Frame a message of the remote program that answers nothing; raises as frame does.
+
+    Its serial is that of libvirt's own daemon, though no client looks at it.
+    """
+    return frame(PROGRAM, VERSION, procedure, _MESSAGE, _MESSAGE_SERIAL, _OK, body)

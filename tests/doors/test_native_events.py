@@ -25,6 +25,9 @@ class Kept(Outlet):
     def send(self, answer: Answer) -> None:
         self.sent.append(bytes(answer.rest))
 
+    def end(self) -> None:
+        raise AssertionError("no event ends a connection of the native door")
+
 
 def test_a_session_that_has_ended_is_told_nothing(tmp_path: Path) -> None:
     async def test() -> None:

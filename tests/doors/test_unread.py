@@ -25,6 +25,9 @@ class Peer(Outlet):
     def send(self, answer: Answer) -> None:
         self.waiting.append(answer)
 
+    def end(self) -> None:
+        raise AssertionError("no event ends a connection of the native door")
+
     def add(self, *documents: bytes) -> None:
         self.unread.add(documents, LOST)
 

@@ -240,7 +240,7 @@ def test_frames() -> None:
     assert reply(call, b"ab").hex() == "0000001e" + head + "00000000" + "6162"
     assert error_reply(call, b"").hex() == "0000001c" + head + "00000001"
     told = message(Procedure.SECRET_EVENT_LIFECYCLE, b"abcd").hex()
-    assert told == "0000002020008086000000010000017e00000002000000000000000061626364"
+    assert told == "0000002020008086000000010000017e00000002000000010000000061626364"
 
 
 def test_no_frame_is_longer_than_the_largest() -> None:

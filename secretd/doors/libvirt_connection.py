@@ -1,0 +1,135 @@
+"""One connection of the libvirt door between its calls: whether it is open, who asks, and what was registered.
+
+Source: docs/libvirt.md, "Opening".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from secretd.core.events import Listener
+from secretd.core.service import Service
+from secretd.documents.scan import UnknownNames
+from secretd.doors.libvirt_callbacks import Callbacks
+from secretd.doors.libvirt_errors import internal_fault
+from secretd.doors.libvirt_identity import Identity
+from secretd.doors.libvirt_uri import judge_uri
+from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtFault
+from secretd.model import Caller, Mode, Permission
+from secretd.operations import ReplyT, Request
+from secretd.wire.libvirt_procedures import OpenFlag
+
+VerifyToken = Callable[[bytes, Caller], bool]
+"""Says whether a token is the host's, offered by a peer that may hold it."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Host:
+    """What all connections of one daemon's libvirt door share.
+
+    Attributes:
+        service: what does the operations.
+        mode: the daemon's.
+        verify: judges tokens.
+        callback_ids: numbers the registrations, over all connections.
+    """
+
+    service: Service
+    mode: Mode
+    verify: VerifyToken
+    callback_ids: Iterator[int] = field(default_factory=count)
+    _unknown: dict[int, UnknownNames] = field(default_factory=dict)
+
+    def unknown_names(self, uid: int) -> UnknownNames:
+        """Give the names outside our vocabulary that a uid has brought so far."""
+        return self._unknown.setdefault(uid, UnknownNames())
+
+
+class LibvirtConnection:
+    """The state of one connection.
+
+    Attributes:
+        host: what it shares with all others.
+        caller: as whom it is judged now.
+        callbacks: what its peer wants to be told.
+        closing: whether its peer asked to end it.
+    """
+
+    def __init__(self, host: Host, peer: Caller, listener: Listener) -> None:
+        self.host = host
+        self.caller = self._peer = peer
+        self.callbacks = Callbacks(host.callback_ids)
+        self.closing = False
+        self._listener = listener
+        self._uri: str | None = None
+
+    def require_open(self) -> None:
+        """Refuse what a connection without an open URI may not do.
+
+        Raises:
+            LibvirtFault: it has none.
+        """
+        if self._uri is None:
+            raise internal_fault("no URI is open on this connection")
+
+    @property
+    def uri(self) -> str:
+        """The URI that was opened."""
+        if self._uri is None:
+            raise RuntimeError("the connection is not open")
+        return self._uri
+
+    def open(self, uri: bytes | None, flags: int) -> None:
+        """Open a URI.
+
+        Raises:
+            LibvirtFault: it is not this daemon's, or one is open already; then none is open any more.
+            AccessDeniedError: the peer may do nothing here.
+        """
+        if self._uri is not None:
+            self._uri = None
+            raise internal_fault("the connection is open already")
+        opened = judge_uri(uri, self.host.mode)
+        self.host.service.admit(self._peer)
+        self._uri = opened
+        self.caller = replace(self._peer, read_only=self._peer.read_only or bool(flags & OpenFlag.READ_ONLY))
+
+    def identify(self, identity: Identity) -> None:
+        """Take in whom the peer acts for, in place of what it said before."""
+        elevated = identity.token is not None and self.host.verify(identity.token, self._peer)
+        self.caller = replace(self.caller, elevated=elevated)
+        _log.debug("identity", extra={"uid": self._peer.uid, "elevated": elevated, "claims": sorted(identity.claims)})
+
+    def admit(self, permission: Permission) -> None:
+        """The first step of authorisation, before a document is parsed.
+
+        Raises:
+            AccessDeniedError: the caller holds this permission for nothing.
+        """
+        self.host.service.admit(self.caller, permission)
+
+    def require_writable(self) -> None:
+        """Refuse what a read-only connection may not do, whatever else is wrong with it.
+
+        Raises:
+            LibvirtFault: it is one.
+        """
+        if self.caller.read_only:
+            raise LibvirtFault(
+                LibvirtCode.OPERATION_DENIED,
+                LibvirtDomain.SECRET,
+                "this connection is read-only: it neither changes a secret nor reveals a value",
+            )
+
+    async def call(self, request: Request[ReplyT]) -> ReplyT:
+        """Do an operation as the caller.
+
+        Raises:
+            SecretdError: what Service.call raises.
+        """
+        return await self.host.service.call(self.caller, request, self._listener)

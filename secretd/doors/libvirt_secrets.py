@@ -1,0 +1,182 @@
+"""libvirt's calls about secrets: from decoded arguments to the body of the reply.
+
+Each checks in libvirt's order: read-only, what the arguments alone say, then the permission, then a document, and then
+the secret.
+
+Source: docs/libvirt.md, "Calls"; libvirt's daemon, 12.8, as it answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+from uuid import UUID, uuid4
+
+from secretd import limits
+from secretd import operations as ops
+from secretd.documents.libvirt_secret import read_libvirt_secret
+from secretd.documents.secret import write_secret
+from secretd.doors.libvirt_callbacks import secret_ref
+from secretd.doors.libvirt_connection import LibvirtConnection
+from secretd.doors.libvirt_errors import internal_fault, invalid_argument, refuse_flags, rpc_fault
+from secretd.errors import InvalidDocumentError, LibvirtDomain, LibvirtFault, NotFoundError, OperationInvalidError
+from secretd.model import Permission, SecretValue, Usage
+from secretd.wire import libvirt_bodies as bodies
+from secretd.wire.libvirt_procedures import USAGE_TYPES, DefineFlag, ListFlag
+
+_NOTHING: Final = b""
+_LIST_FLAGS: Final = int(ListFlag.EPHEMERAL | ListFlag.NO_EPHEMERAL | ListFlag.PRIVATE | ListFlag.NO_PRIVATE)
+
+
+async def num_of_secrets(connection: LibvirtConnection, _: None) -> bytes:
+    """Count the secrets."""
+    return bodies.int_reply((await connection.call(ops.Count())).secrets)
+
+
+async def list_secrets(connection: LibvirtConnection, most: int) -> bytes:
+    """Give the ids of secrets, and at most so many."""
+    if most < 0:
+        raise rpc_fault("a number of ids is not negative")
+    if most > limits.LIBVIRT_LISTED_SECRETS:
+        raise rpc_fault(f"at most {limits.LIBVIRT_LISTED_SECRETS} ids can be asked for")
+    entries = await _entries(connection, ops.List(), most)
+    return bodies.strings_reply([str(entry.secret).encode() for entry in entries])
+
+
+async def list_all_secrets(connection: LibvirtConnection, arguments: tuple[int, int]) -> bytes:
+    """Give the secrets that pass the filters, or only how many they are."""
+    need_results, flags = arguments
+    refuse_flags(flags, _LIST_FLAGS)
+    ephemeral = _wanted(flags, ListFlag.EPHEMERAL, ListFlag.NO_EPHEMERAL)
+    private = _wanted(flags, ListFlag.PRIVATE, ListFlag.NO_PRIVATE)
+    if not need_results:
+        counted = (await connection.call(ops.Count(ephemeral, private))).secrets
+        if counted > limits.LIBVIRT_LISTED_SECRETS:
+            raise _too_many()
+        return bodies.secrets_reply([], counted)
+    page = ops.List(ephemeral=ephemeral, private=private)
+    entries = await _entries(connection, page, limits.LIBVIRT_LISTED_SECRETS + 1)
+    if len(entries) > limits.LIBVIRT_LISTED_SECRETS:
+        raise _too_many()
+    return bodies.secrets_reply([secret_ref(entry.secret, entry.usage) for entry in entries], len(entries))
+
+
+async def lookup_by_uuid(connection: LibvirtConnection, secret: bytes) -> bytes:
+    """Find a secret by its id."""
+    found = await connection.call(ops.LookupById(UUID(bytes=secret)))
+    return secret_ref(found.secret, found.usage)
+
+
+async def lookup_by_usage(connection: LibvirtConnection, arguments: tuple[int, bytes]) -> bytes:
+    """Find a secret by what it is for."""
+    number, usage_id = arguments
+    connection.admit(Permission.GETATTR)
+    usage = _usage(number, usage_id)
+    found = await connection.call(ops.LookupByUsage(usage))
+    return secret_ref(found.secret, usage)
+
+
+async def define_xml(connection: LibvirtConnection, arguments: tuple[bytes, int]) -> bytes:
+    """Define a secret, or describe one anew."""
+    document, flags = arguments
+    connection.require_writable()
+    refuse_flags(flags, DefineFlag.VALIDATE)
+    connection.admit(Permission.WRITE)
+    unknown = connection.host.unknown_names(connection.caller.uid)
+    wanted = read_libvirt_secret(_text(document), unknown, validate=bool(flags & DefineFlag.VALIDATE))
+    wanted = wanted if wanted.id is not None else replace(wanted, id=uuid4())
+    try:
+        changed = await connection.call(ops.Define(wanted))
+    except OperationInvalidError as error:
+        raise internal_fault(error.message, LibvirtDomain.SECRET) from None
+    return secret_ref(changed.secret, wanted.attributes.usage)
+
+
+async def get_xml_desc(connection: LibvirtConnection, arguments: tuple[bytes, int]) -> bytes:
+    """Give what is said of a secret."""
+    secret, flags = arguments
+    refuse_flags(flags)
+    found = await connection.call(ops.GetXml(UUID(bytes=secret)))
+    return bodies.string_reply(write_secret(found.document).encode())
+
+
+async def set_value(connection: LibvirtConnection, arguments: tuple[bytes, bytes, int]) -> bytes:
+    """Set the value of a secret that is there."""
+    secret, value, flags = arguments
+    connection.require_writable()
+    if not value:
+        raise invalid_argument("a value may not be empty")
+    refuse_flags(flags)
+    await connection.call(ops.SetValue(UUID(bytes=secret), SecretValue(value), create=False))
+    return _NOTHING
+
+
+async def get_value(connection: LibvirtConnection, arguments: tuple[bytes, int]) -> bytes:
+    """Reveal the value of a secret."""
+    secret, flags = arguments
+    connection.require_writable()
+    refuse_flags(flags)
+    got = await connection.call(ops.GetValue(UUID(bytes=secret)))
+    return bodies.opaque_reply(got.value.reveal())
+
+
+async def undefine(connection: LibvirtConnection, secret: bytes) -> bytes:
+    """Delete a secret."""
+    connection.require_writable()
+    await connection.call(ops.Delete(UUID(bytes=secret)))
+    return _NOTHING
+
+
+async def event_register_any(connection: LibvirtConnection, arguments: tuple[int, bytes | None]) -> bytes:
+    """Register for events."""
+    event_id, secret = arguments
+    connection.admit(Permission.SEARCH)
+    number = connection.callbacks.register(event_id, UUID(bytes=secret) if secret is not None else None)
+    # To all secrets, whatever is registered: who wants to be told of which is looked at when it is told.
+    await connection.call(ops.Subscribe())
+    return bodies.int_reply(number)
+
+
+async def event_deregister_any(connection: LibvirtConnection, number: int) -> bytes:
+    """End a registration."""
+    connection.callbacks.deregister(number)
+    if not connection.callbacks.any:
+        await connection.call(ops.Unsubscribe())
+    return _NOTHING
+
+
+async def _entries(connection: LibvirtConnection, page: ops.List, most: int) -> list[ops.Entry]:
+    entries: list[ops.Entry] = []
+    while len(entries) < most:
+        limit = min(most - len(entries), limits.PAGE_ENTRIES)
+        listed = await connection.call(replace(page, limit=limit))
+        entries.extend(listed.entries)
+        if not listed.truncated:
+            break
+        page = replace(page, marker=listed.next_marker)
+    return entries
+
+
+def _too_many() -> LibvirtFault:
+    return internal_fault(f"there are more than {limits.LIBVIRT_LISTED_SECRETS} secrets, which no reply can hold")
+
+
+def _wanted(flags: int, those: int, others: int) -> bool | None:
+    """Read a pair of filters: both together, or neither, let all pass."""
+    wants_those, wants_others = bool(flags & those), bool(flags & others)
+    return None if wants_those == wants_others else wants_those
+
+
+def _usage(number: int, usage_id: bytes) -> Usage:
+    kind = USAGE_TYPES.get(number)
+    try:
+        if kind is not None:
+            return Usage(kind, _text(usage_id).decode())
+    except (InvalidDocumentError, UnicodeDecodeError):
+        pass  # no secret can have a usage that cannot be written
+    raise NotFoundError("no secret has this usage")
+
+
+def _text(string: bytes) -> bytes:
+    """Give the text of a string, which ends at a zero byte."""
+    return string.partition(b"\0")[0]
