@@ -1,10 +1,11 @@
 """What fuzzing starts from: one good input at least for everything that a target reads, and known bad ones.
 
-Documents follow from the table of operations, what is stored from the vectors; nothing here is kept as a file.
+Documents follow from the table of operations, what is stored from the vectors, libvirt's RPC from recorded frames.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import fields
 from enum import Enum
@@ -13,6 +14,8 @@ from uuid import UUID
 
 from helpers import storage_vectors
 from helpers.documents import DIGEST, SECRET_ID
+from helpers.libvirt_bodies import DECODERS
+from helpers.tree import ROOT
 from secretd import limits
 from secretd.core import attributes as attributes_record
 from secretd.documents.events import write_event
@@ -20,8 +23,10 @@ from secretd.documents.messages import write_error, write_reply, write_request
 from secretd.documents.secret import write_secret
 from secretd.documents.vocabulary import ATTRIBUTES, ELEMENTS
 from secretd.errors import WIRE_ERRORS
+from secretd.fields import Field, fields_of
 from secretd.model import Attributes, Digest, SecretDocument, SecretValue, Usage, UsageType
-from secretd.operations import EVENTS, OPERATIONS, Field, SetValue, fields_of
+from secretd.operations import EVENTS, OPERATIONS, SetValue
+from secretd.wire.libvirt_procedures import Procedure
 
 MARKER = "hunter2"
 """Stands for a value wherever a text may stand: no error may quote it."""
@@ -74,6 +79,9 @@ DOCUMENT_TOKENS = (
 )
 """What a document is made of, for a fuzzer that puts pieces together."""
 
+XDR_TOKENS = tuple("\0\0\0" + chr(number) for number in (0, 1, 2, 3, 4, 5, 7, 16, 20, 28, 32))
+"""Words of XDR that lengths, counts and kinds are."""
+
 JSON_TOKENS = ('":', '{"', "[[", "null", "true", "NaN", "-1", "1e9", "1.0", "\\u0061", "\\ud800", '","')
 
 
@@ -125,6 +133,38 @@ def streams() -> Iterator[bytes]:
     yield b"\xf8" * 3 + b"\x08\0"
     yield b"\xf9" * 2 + b"\xff\x0b\0\x0b\0"
     yield bytes(range(256))
+
+
+def libvirt_streams() -> Iterator[bytes]:
+    """Give recorded frames in pieces, and others that are none, as helpers.fuzz_targets takes them."""
+    yield b""
+    for frame in _libvirt_frames():
+        yield _plan(frame, 30)
+        yield _plan(frame, 4)
+    for head in ("00000000", "0000001b", "02000005", "00000020" + "20008086" * 3 + "00000004" * 4):
+        yield _plan(bytes.fromhex(head), 30)
+    # Over the bound of what is kept: three fillings, and the rest of another.
+    yield _plan(bytes.fromhex("000493fc" + "00000001" * 6), 30) + b"\xfc" * 3 + _plan(bytes.fromhex("0000001c"), 30)
+
+
+def libvirt_bodies() -> Iterator[bytes]:
+    """Give the bodies of recorded calls, each behind the place of its decoder."""
+    places = {procedure: place for place, procedure in enumerate(DECODERS)}
+    for frame in _libvirt_frames():
+        procedure = int.from_bytes(frame[12:16])
+        if procedure in places:
+            yield bytes([places[Procedure(procedure)]]) + frame[28:]
+
+
+def _plan(stream: bytes, length: int) -> bytes:
+    """Cut a stream into pieces of a length under 31, each taken at once."""
+    pieces = [stream[start : start + length] for start in range(0, len(stream), length)]
+    return b"".join(bytes([len(piece) << 3 | 4]) + piece for piece in pieces)
+
+
+def _libvirt_frames() -> list[bytes]:
+    kept = json.loads((ROOT / "tests" / "vectors" / "libvirt-frames.json").read_text(encoding="ascii"))
+    return [bytes.fromhex(vector["hex"]) for vector in kept["vectors"]]
 
 
 def records() -> Iterator[bytes]:

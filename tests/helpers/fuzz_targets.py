@@ -7,6 +7,7 @@ through that it should not have.  The same targets are run by contrib/fuzz, by h
 from __future__ import annotations
 
 import itertools
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from helpers import fuzz_seeds, storage_vectors
 from helpers.framing import Event, Fault, drain
+from helpers.libvirt_bodies import DECODERS, weight
 from secretd import limits
 from secretd.core import attributes as attributes_record
 from secretd.crypto.envelope import open_record
@@ -37,7 +39,10 @@ from secretd.errors import (
 )
 from secretd.model import SecretDocument, SecretValue, SlotKind
 from secretd.operations import OPERATIONS
+from secretd.wire.libvirt import LibvirtFraming, Packet
+from secretd.wire.libvirt_procedures import Kind
 from secretd.wire.native import Message, NativeFraming, Pause
+from secretd.wire.xdr import XdrError
 
 _CARRIED = SecretValue(b"carried")
 _KEPT = limits.DESCRIPTORS_PER_MESSAGE + 1
@@ -216,6 +221,58 @@ def _belongs(messages: list[Message], given: dict[int, int]) -> None:
         start = end + 1
 
 
+# libvirt's RPC.
+
+_FRAME_BYTES = range(28, limits.LIBVIRT_FRAME_BYTES + 1)
+_DECODERS = list(DECODERS.values())
+_WITH_DESCRIPTORS = (Kind.CALL_WITH_FDS, Kind.REPLY_WITH_FDS)
+
+
+def _libvirt_framing(plan: bytes) -> None:
+    bare, given, stream, numbers = LibvirtFraming(), LibvirtFraming(), bytearray(), itertools.count(3)
+    events: list[Packet | Pause | Fault] = []
+    for piece in _pieces(plan):
+        stream += piece.data
+        bare.receive(piece.data)
+        descriptors = tuple(itertools.islice(numbers, piece.descriptors))
+        _hold(given.receive(piece.data, descriptors) == descriptors, "every descriptor is given back")
+        if piece.drained:
+            events += [event for event in drain(bare) if isinstance(event, Packet)]
+    bare.receive_eof()
+    events += drain(bare)
+    expected, length = _packets(bytes(stream))
+    _hold(events[:-1] == expected, "how the bytes were cut never changes the packets")
+    _hold((events[-1] is Pause.END) == (length == len(stream)), "what is no packet is a fault, and nothing else is")
+    _hold(drain(given)[: len(expected)] == expected, "descriptors that nobody announced are no matter")
+
+
+def _packets(stream: bytes) -> tuple[list[Packet], int]:
+    """Read whole packets that announce no descriptors; gives how many bytes those are, too."""
+    packets, place = [], 0
+    while len(stream) - place >= 28:
+        length, program, version, procedure, kind, serial, status = struct.unpack_from(">IIIiiIi", stream, place)
+        head = 32 if kind in _WITH_DESCRIPTORS else 28
+        end = place + length
+        if length not in _FRAME_BYTES or length < head or end > len(stream) or any(stream[place + 28 : place + head]):
+            break
+        oversize = length > limits.LIBVIRT_MESSAGE_BYTES
+        body = b"" if oversize else stream[place + head : end]
+        plain = kind - Kind.CALL_WITH_FDS if kind in _WITH_DESCRIPTORS else kind
+        packets.append(Packet(program, version, procedure, plain, serial, status, body, oversize))
+        place = end
+    return packets, place
+
+
+def _libvirt_body(data: bytes) -> None:
+    """Read a body as the arguments of the procedure that its first byte chooses."""
+    decode, body = _DECODERS[(data[:1] or b"\0")[0] % len(_DECODERS)], data[1:]
+    with suppress(XdrError):
+        arguments = decode(body)
+        _hold(weight(arguments) <= len(body), "nothing is read that is not there")
+        # Written out, as a double may be no number, which is equal to nothing.
+        _hold(repr(decode(body + b"behind")) == repr(arguments), "what is behind the arguments is no matter")
+
+
 # What is stored.
 
 _KEYRINGS = {
@@ -300,6 +357,8 @@ TARGETS: dict[str, Target] = {
         _libvirt_secret, fuzz_seeds.secrets, limits.DOCUMENT_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS
     ),
     "framing": Target(_framing, fuzz_seeds.streams, 1_000),
+    "libvirt-framing": Target(_libvirt_framing, fuzz_seeds.libvirt_streams, 1_000, fuzz_seeds.XDR_TOKENS),
+    "libvirt-body": Target(_libvirt_body, fuzz_seeds.libvirt_bodies, 1_000, fuzz_seeds.XDR_TOKENS),
     "record": Target(_record, fuzz_seeds.records, 1_000),
     "seal-file": Target(_seal_file, fuzz_seeds.seal_files, limits.KEYRING_BYTES + 1, fuzz_seeds.JSON_TOKENS),
     "keyring": Target(_keyring, fuzz_seeds.keyring_payloads, limits.KEYRING_BYTES + 1, fuzz_seeds.JSON_TOKENS),
