@@ -9,15 +9,16 @@ import argparse
 import asyncio
 import logging
 import os
+import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from secretd import __version__
-from secretd.addresses import NATIVE_SOCKETS, default_mode
+from secretd.addresses import LIBVIRT_SOCKETS, NATIVE_SOCKETS, SocketKind, default_mode, libvirt_directory
 from secretd.core.access import Access, owner_only
 from secretd.core.quota import Amount
 from secretd.core.sealing import Seal
@@ -34,7 +35,10 @@ from secretd.daemon.reload import Reloading
 from secretd.daemon.server import Server
 from secretd.daemon.signals import Signals
 from secretd.daemon.sockets import OwnSockets, check_places, places
+from secretd.daemon.token import SystemToken
 from secretd.doors.border import unforeseen
+from secretd.doors.libvirt import LibvirtSession
+from secretd.doors.libvirt_connection import Host
 from secretd.doors.native import NativeSession
 from secretd.errors import ConfigError, ExitStatus, SecretdError, StoreError
 from secretd.model import MemoryStatus, Mode, SealState, SlotKind
@@ -155,7 +159,7 @@ async def _serve(
     await server.unseal()
     beside: list[asyncio.Task[None]] = []
     try:
-        _listen(server, sockets, service)
+        _listen(server, sockets, service, settings.mode)
         _log.info("ready", extra={"mode": settings.mode.value, "version": __version__, "pid": os.getpid()})
         await start.manager.ready(_status(seal))
         beside.extend(map(asyncio.create_task, _beside(start, server, service, seal, signals)))
@@ -170,11 +174,21 @@ async def _serve(
         seal.wipe()
 
 
-def _listen(server: Server, sockets: OwnSockets | PassedSockets, service: Service) -> None:
-    for kind in NATIVE_SOCKETS:
-        listener = sockets.listen(kind)
-        if listener is not None:
-            server.listen(listener, kind, partial(NativeSession, service))
+def _listen(server: Server, sockets: OwnSockets | PassedSockets, service: Service, mode: Mode) -> None:
+    for kind, listener in _listeners(sockets, NATIVE_SOCKETS):
+        server.listen(listener, kind, partial(NativeSession, service))
+    of_libvirt = _listeners(sockets, LIBVIRT_SOCKETS)
+    if of_libvirt:
+        host = Host(service, mode, SystemToken(libvirt_directory(mode), mode).verify)
+        for kind, listener in of_libvirt:
+            server.listen(listener, kind, partial(LibvirtSession, host))
+
+
+def _listeners(
+    sockets: OwnSockets | PassedSockets, kinds: Iterable[SocketKind]
+) -> list[tuple[SocketKind, socket.socket]]:
+    """Give those of these sockets that are served."""
+    return [(kind, listener) for kind in kinds if (listener := sockets.listen(kind)) is not None]
 
 
 def _beside(

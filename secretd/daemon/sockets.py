@@ -195,13 +195,16 @@ def _require_stale(at: Path, path: Path, kind: SocketKind) -> None:
     """
     if not stat.S_ISSOCK(at.lstat().st_mode):
         raise ConfigError(f"{path} is there and is no socket: remove it")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         try:
             probe.connect(os.fspath(at))
         except ConnectionRefusedError:
             return
         except FileNotFoundError:
             raise
+        except BlockingIOError:
+            # So many wait to be accepted that there is no room for another: somebody listens, who may be stuck.
+            pass
         except OSError as error:
             raise ConfigError(f"{path} is there and cannot be judged: {error.strerror}") from None
     setting = "daemon.runtime-directory" if kind in NATIVE_SOCKETS else "libvirt.sockets"
