@@ -20,8 +20,9 @@ import click
 
 from secretd.cli.colours import heading
 from secretd.client import write_secret
+from secretd.fields import Field, fields_of
 from secretd.model import SecretDocument, SecretValue, Usage
-from secretd.operations import EVENTS, Bound, Entry, Event, Field, KeyringVersions, Problem, Reply, fields_of
+from secretd.operations import EVENTS, Bound, Entry, Event, KeyringVersions, Problem, Reply
 
 _EVENT_NAMES = {event: name for name, event in EVENTS.items()}
 

@@ -15,8 +15,9 @@ from uuid import UUID
 import click
 
 from secretd.errors import InvalidDocumentError
+from secretd.fields import fields_of
 from secretd.model import Digest, UsageType
-from secretd.operations import Reply, Request, fields_of
+from secretd.operations import Reply, Request
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

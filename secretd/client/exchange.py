@@ -24,8 +24,9 @@ from secretd import limits
 from secretd.documents.events import is_event, read_event
 from secretd.documents.messages import ReplyDocument, read_reply, write_request
 from secretd.errors import InvalidValueError, RemoteProtocolError, SecretdError
+from secretd.fields import fields_of
 from secretd.model import SecretValue
-from secretd.operations import OPERATIONS, Event, Reply, Request, Subscribe, fields_of
+from secretd.operations import OPERATIONS, Event, Reply, Request, Subscribe
 from secretd.wire.memfd import read_value, seal_value
 from secretd.wire.native import Message, NativeFraming, Pause
 from secretd.wire.outgoing import Outgoing

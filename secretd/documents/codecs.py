@@ -21,8 +21,8 @@ from secretd.documents.secret import secret_from, usage_from, write_secret_compa
 from secretd.documents.shapes import tag_of
 from secretd.documents.values import value_from, write_value
 from secretd.errors import InvalidDocumentError
+from secretd.fields import Field, fields_of
 from secretd.model import SecretDocument, SecretValue, Usage, check_text
-from secretd.operations import Field, fields_of
 
 Reader = Callable[[etree._Element, SecretValue | None], Any]
 """Reads an element; the value is what came in a descriptor beside the message."""

@@ -24,8 +24,8 @@ from secretd.documents.scalars import YES_NO, parse_uuid, scalar_of
 from secretd.documents.shapes import USAGE_CHILDREN, USAGE_TYPE, tag_of
 from secretd.documents.values import decode
 from secretd.errors import SecretdError
+from secretd.fields import Field, fields_of
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage
-from secretd.operations import Field, fields_of
 
 _SCALAR = "([0-9A-Za-z-]+)"
 _TEXT = "([ -%'-;=?-~]+)"

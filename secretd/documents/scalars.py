@@ -15,8 +15,8 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from secretd.fields import Field, Help
 from secretd.model import Digest
-from secretd.operations import Field, Help
 
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BARE_UUID = re.compile("[0-9a-fA-F]{32}")

@@ -14,8 +14,9 @@ from types import MappingProxyType
 from secretd import limits
 from secretd.documents.scalars import LIBVIRT_UUID, YES_NO, Scalar, enumeration, number, one_of, scalar_of
 from secretd.errors import WIRE_ERRORS
+from secretd.fields import Field, fields_of
 from secretd.model import SecretDocument, SecretValue, Usage, UsageType
-from secretd.operations import EVENTS, OPERATIONS, Field, fields_of
+from secretd.operations import EVENTS, OPERATIONS
 
 
 @dataclass(frozen=True, slots=True)

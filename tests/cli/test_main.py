@@ -24,8 +24,9 @@ from secretd.cli.main import COMMANDS, run, secretctl
 from secretd.cli.parameters import USAGE_TYPES
 from secretd.client import read_secret, write_secret
 from secretd.errors import WIRE_ERRORS, ExitStatus, SecretdError
+from secretd.fields import Field, fields_of
 from secretd.model import Mode, SealState, UsageType
-from secretd.operations import BY_NAME, OPERATIONS, Bound, DaemonStatus, Field, Status, fields_of
+from secretd.operations import BY_NAME, OPERATIONS, Bound, DaemonStatus, Status
 
 PAGE = (ROOT / "docs" / "secretctl.md").read_text()
 _SECTION = re.compile(r"^### `(\S+) ([^`]*)`\n(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)

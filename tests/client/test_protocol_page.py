@@ -15,8 +15,9 @@ from secretd.client import read_secret, write_secret
 from secretd.documents.events import is_event, read_event, write_event
 from secretd.documents.messages import open_request, read_reply, write_request
 from secretd.errors import WIRE_ERRORS
+from secretd.fields import fields_of
 from secretd.model import SecretValue, UsageType
-from secretd.operations import BY_NAME, EVENTS, OPERATIONS, Reply, Request, fields_of
+from secretd.operations import BY_NAME, EVENTS, OPERATIONS, Reply, Request
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 EXAMPLES = re.findall(r"^    (?:[<>] )?(<(?:request|reply)\b.*)$", PAGE, re.MULTILINE)

@@ -27,6 +27,7 @@ from secretd.errors import (
     StoreOutcomeUnknownError,
     StoreUnavailableError,
 )
+from secretd.fields import fields_of
 from secretd.model import Attributes, Caller, Digest, Permission, SecretDocument, SecretValue, Usage, UsageType
 
 SECRET, OTHER, MARK = UUID(int=1), UUID(int=2), UUID(int=99)
@@ -80,7 +81,7 @@ async def entry_of(core: Core, secret: UUID) -> dict[str, object]:
 
 
 def as_entry(entry: ops.Entry) -> dict[str, object]:
-    return {field.name: getattr(entry, field.name) for field in ops.fields_of(ops.Entry)}
+    return {field.name: getattr(entry, field.name) for field in fields_of(ops.Entry)}
 
 
 @pytest.mark.parametrize("ephemeral", [False, True], ids=["persistent", "ephemeral"])

@@ -9,7 +9,8 @@ from lxml import etree
 
 from secretd.documents.scalars import LIBVIRT_UUID, UUID_TEXT, YES_NO, Scalar, number, scalar_of
 from secretd.documents.vocabulary import load_schema
-from secretd.operations import Delete, List, fields_of
+from secretd.fields import fields_of
+from secretd.operations import Delete, List
 
 RNG = "{http://relaxng.org/ns/structure/1.0}"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from secretd.fields import Field, Help, fields_of
 from secretd.model import Attributes, Digest, SecretDocument, SecretValue, Usage, UsageType
-from secretd.operations import Field, Help, fields_of
 
 SECRET_ID = "7bb4ad5c-5ae4-4a6c-a8cf-5e8bb4d9b9b9"
 DIGEST = "5d1f0bd1c0f4d2b1a8f0a4a1f2c3e4d5"

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.tree import ROOT
 
-FOUNDATION = {"addresses", "errors", "limits", "model", "operations"}
+FOUNDATION = {"addresses", "errors", "fields", "limits", "model", "operations"}
 """What everything may import."""
 
 EDGES = {
@@ -26,6 +26,7 @@ EDGES = {
     # The foundation and the package itself know no room; python -m secretd is the daemon.
     "addresses": set(),
     "errors": set(),
+    "fields": set(),
     "limits": set(),
     "model": set(),
     "operations": set(),
