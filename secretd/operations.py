@@ -79,7 +79,7 @@ class SetXml(Request[Changed]):
 
 @dataclass(frozen=True, slots=True)
 class Define(Request[Changed]):
-    """Define a secret as libvirt does: make an id if none is given, but never change the usage."""
+    """Define a secret as libvirt does: make an id if none is given, but never change the usage's id."""
 
     document: Annotated[SecretDocument, Help("the attributes, and the id if there is one")]
     digest: _Given = None
@@ -195,6 +195,33 @@ class LookupByUsage(Request[Found]):
     """Find the secret that has a usage."""
 
     usage: Annotated[Usage, Help("the usage: its type and id")]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEntry(Entry, Reply):
+    """What a list says of one secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupById(Request[FoundEntry]):
+    """Say what a list says of one secret."""
+
+    secret: _Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Reply):
+    """How many secrets there are."""
+
+    secrets: Annotated[int, Help("how many", 0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Count(Request[Counted]):
+    """Count the secrets that you may see."""
+
+    ephemeral: Annotated[bool | None, Help("only those that are, or are not, ephemeral")] = None
+    private: Annotated[bool | None, Help("only those that are, or are not, private")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,6 +534,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("get-value", GetValue, GotValue, Permission.READ_SECURE, AuditLevel.REVEAL),
     Operation("delete", Delete, Deleted, Permission.DELETE, AuditLevel.CHANGE),
     Operation("list", List, Listed, Permission.SEARCH, AuditLevel.NONE),
+    Operation("count", Count, Counted, Permission.SEARCH, AuditLevel.NONE),
+    Operation("lookup-by-id", LookupById, FoundEntry, Permission.GETATTR, AuditLevel.NONE),
     Operation("lookup-by-usage", LookupByUsage, Found, Permission.GETATTR, AuditLevel.NONE),
     Operation("subscribe", Subscribe, Subscribed, Permission.SEARCH, AuditLevel.NONE),
     Operation("unsubscribe", Unsubscribe, Unsubscribed, Permission.SEARCH, AuditLevel.NONE),

@@ -1,29 +1,43 @@
-"""The commands that find secrets: list, and lookup by usage."""
+"""The commands that find secrets: list, count, and lookup by id and by usage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 import click
 
 from secretd.cli import output
 from secretd.cli.invocation import Invocation, command
-from secretd.cli.parameters import USAGE_TYPES, field_option, on_the_command_line
+from secretd.cli.parameters import USAGE_TYPES, field_option, on_the_command_line, secret_argument
 from secretd.errors import StoreCorruptError
 from secretd.model import Usage, UsageType
-from secretd.operations import List, Listed, LookupByUsage
+from secretd.operations import Count, List, Listed, LookupById, LookupByUsage
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+_FILTERS = {
+    "--ephemeral": "Only those that are kept in memory only.",
+    "--no-ephemeral": "Only those that are not.",
+    "--private": "Only those whose value is revealed to no ordinary caller.",
+    "--no-private": "Only those that are not.",
+}
+"""virsh's pairs of filters, and the help of each."""
+
+
+def _filter_options(function: _Decorated) -> _Decorated:
+    for name, help_text in reversed(_FILTERS.items()):
+        function = click.option(name, is_flag=True, help=help_text)(function)
+    return function
+
 
 @command("secret-list", "list")
-@click.option("--ephemeral", is_flag=True, help="Only those that are kept in memory only.")
-@click.option("--no-ephemeral", is_flag=True, help="Only those that are not.")
-@click.option("--private", is_flag=True, help="Only those whose value is revealed to no ordinary caller.")
-@click.option("--no-private", is_flag=True, help="Only those that are not.")
+@_filter_options
 @field_option(List, "usage_type", type=click.Choice([usage.value for usage in UsageType]))
 @click.option("--long", is_flag=True, help="Show what else a list tells of each: value, ephemeral and private.")
 def secret_list(
@@ -50,6 +64,16 @@ def secret_list(
         raise StoreCorruptError(f"not listed, as they do not open: {damaged}; 'secretctl check' names them")
 
 
+@command("secret-count", "count")
+@_filter_options
+def secret_count(
+    invocation: Invocation, *, ephemeral: bool, no_ephemeral: bool, private: bool, no_private: bool
+) -> None:
+    """Print how many secrets fit."""
+    reply = invocation.call(Count(_wanted(ephemeral, no_ephemeral), _wanted(private, no_private)))
+    invocation.show(reply, lambda: f"{reply.secrets}\n")
+
+
 def _wanted(those: bool, others: bool) -> bool | None:
     """Read a pair of virsh's filters: both together, or neither, let all pass."""
     return None if those == others else those
@@ -62,6 +86,14 @@ def _all_pages(invocation: Invocation, page: List) -> Iterator[Listed]:
         while reply.truncated:
             reply = client.call(replace(page, marker=reply.next_marker))
             yield reply
+
+
+@command("secret-info", "lookup-by-id")
+@secret_argument
+def secret_info(invocation: Invocation, secret: UUID) -> None:
+    """Show what a list tells of a secret."""
+    reply = invocation.call(LookupById(secret))
+    invocation.show(reply, lambda: output.entry_table(reply))
 
 
 def _complete_usage(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:

@@ -33,6 +33,8 @@ COMMANDS = (
     values.secret_get_value,
     values.secret_generate_value,
     finding.secret_list,
+    finding.secret_count,
+    finding.secret_info,
     finding.secret_lookup,
     events.secret_event,
     sealing.seal_status,

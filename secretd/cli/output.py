@@ -101,6 +101,13 @@ def entries_table(entries: Iterable[Entry], *, long: bool = False, headed: bool 
     )
 
 
+def entry_table(entry: Entry) -> str:
+    """Draw what a list says of one secret, a line each, as virsh's commands do whose names end in -info."""
+    flags = {name: _yes_no(getattr(entry, field)) for name, field in _FLAGS.items()}
+    said = {"UUID": str(entry.secret), "Usage": describe_usage(entry.usage), **flags, "Digest": entry.digest}
+    return _draw(["", ""], [(f"{name}:", text) for name, text in said.items()])
+
+
 def records_table(records: Sequence[object]) -> str:
     """Draw parts of a reply that are alike, a line each; nothing if there are none."""
     if not records:
@@ -127,7 +134,7 @@ _TABLES = (Bound, KeyringVersions, Problem)
 """The parts of replies that records_table draws."""
 
 _FLAGS = {"Value": "has_value", "Ephemeral": "ephemeral", "Private": "private"}
-"""The columns of a long list, and the fields that they show."""
+"""What is said with yes and no of a secret, and the fields that say it."""
 
 
 def _record(record: object) -> dict[str, object]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from uuid import UUID
 
 from secretd.errors import AccessDeniedError, ReadOnlyError
@@ -30,15 +31,23 @@ class Target:
     attributes: Attributes
 
 
-Policy = Callable[[Caller, Permission, Target | None], bool]
-"""Whether a caller holds a permission: for a target, or for anything at all where that is None."""
+class Everything(Enum):
+    """Stands for a target: every secret there is or will be."""
+
+    EVERYTHING = auto()
+
+
+EVERYTHING = Everything.EVERYTHING
+
+Policy = Callable[[Caller, Permission, Target | Everything | None], bool]
+"""Whether a caller holds a permission: for a target, for every target, or where that is None for anything at all."""
 
 
 def owner_only(mode: Mode, daemon_uid: int) -> Policy:
     """Make the default policy: everything to the daemon's own user (session) or to root (system)."""
     owner = 0 if mode is Mode.SYSTEM else daemon_uid
 
-    def policy(caller: Caller, permission: Permission, target: Target | None) -> bool:  # noqa: ARG001
+    def policy(caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:  # noqa: ARG001
         return caller.uid == owner
 
     return policy
@@ -69,8 +78,8 @@ class Access:
                 return
         raise AccessDeniedError("you may do nothing here: no permission was granted to you")
 
-    def require(self, caller: Caller, permission: Permission, target: Target | None) -> None:
-        """The second step: the caller holds this permission for the target, or with None for something.
+    def require(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> None:
+        """The second step: the caller holds this permission for the target, for all, or with None for something.
 
         Raises:
             ReadOnlyError, AccessDeniedError: as for ``admit``.
@@ -81,8 +90,8 @@ class Access:
             raise ReadOnlyError("this connection is read-only: it neither changes a secret nor reveals a value")
         raise AccessDeniedError(f"you do not hold the permission '{permission.value}'")
 
-    def allows(self, caller: Caller, permission: Permission, target: Target | None) -> bool:
-        """Whether the caller holds this permission for the target, or with None for something."""
+    def allows(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+        """Whether the caller holds this permission for the target, for all, or with None for something."""
         if caller.read_only and permission not in READ_ONLY_PERMISSIONS:
             return False
         return self._policy(caller, permission, target)

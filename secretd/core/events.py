@@ -28,7 +28,7 @@ from uuid import UUID
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import Access, Target
-from secretd.core.state import SecretState
+from secretd.core.state import SecretState, said_of
 from secretd.errors import InvalidRequestError, SecretdError, StoreOutcomeUnknownError
 from secretd.model import Caller, Digest, Permission
 from secretd.store.base import RevisionConflict
@@ -129,8 +129,8 @@ class Events:
         if before is not None:
             told[True, False] = ops.SecretDeleted(before.id, before.attributes.usage)
         if after is not None and digest is not None:
-            told[False, True] = _told_of(ops.SecretDefined, after, digest)
-            told[True, True] = _told_of(_kind_of_change(before, after), after, digest)
+            told[False, True] = ops.SecretDefined(*said_of(after, digest))
+            told[True, True] = _kind_of_change(before, after)(*said_of(after, digest))
         state = after or before
         if state is None:
             raise RuntimeError("nothing happened to nothing")
@@ -203,13 +203,6 @@ class Events:
 
     def _sees(self, subscription: _Subscription, target: Target | None) -> bool:
         return target is not None and self._access.allows(subscription.caller, Permission.GETATTR, target)
-
-
-def _told_of(
-    kind: type[ops.SecretDefined | ops.SecretChanged | ops.ValueChanged], state: SecretState, digest: Digest
-) -> ops.Event:
-    attributes = state.attributes
-    return kind(state.id, digest, attributes.ephemeral, attributes.private, state.has_value, attributes.usage)
 
 
 def _kind_of_change(

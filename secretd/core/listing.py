@@ -6,13 +6,14 @@ daemon for long; what is left is for the next page.
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
 from secretd import limits
 from secretd import operations as ops
-from secretd.core.access import Access
+from secretd.core.access import EVERYTHING, Access
 from secretd.core.sealing import Seal
-from secretd.core.state import Home, SecretState, digest_of
+from secretd.core.state import Home, SecretState, digest_of, said_of
 from secretd.model import Caller, Permission, UsageType
 
 _FIRST = UUID(int=0)
@@ -54,24 +55,40 @@ class Listing:
                     return page.finish(next_marker=state.id)
         return page.finish(next_marker=start)
 
-    def _homes(self, request: ops.List) -> tuple[Home, ...]:
+    async def count(self, caller: Caller, request: ops.Count) -> ops.Counted:
+        """Count the secrets that the caller may see and the request asks for: a kept number, where that will do."""
+        homes = self._homes(request)
+        if request.private is None and self._access.allows(caller, Permission.GETATTR, EVERYTHING):
+            return ops.Counted(sum([await home.count() for home in homes]))
+        found = 0
+        start: UUID | None = _FIRST
+        while start is not None:
+            states, start, _ = await _merged(homes, start, limits.SCAN_RECORDS)
+            found += sum(self._asked_for(caller, request, state) for state in states)
+            # A scan of memory alone does not wait: others have their turn.
+            await asyncio.sleep(0)
+        return ops.Counted(found)
+
+    def _homes(self, request: ops.List | ops.Count) -> tuple[Home, ...]:
         if request.ephemeral is None:
             return self._persistent, self._ephemeral
         return (self._ephemeral,) if request.ephemeral else (self._persistent,)
 
-    def _asked_for(self, caller: Caller, request: ops.List, state: SecretState) -> bool:
+    def _asked_for(self, caller: Caller, request: ops.List | ops.Count, state: SecretState) -> bool:
         attributes = state.attributes
-        usage_type = attributes.usage.type if attributes.usage else UsageType.NONE
         return (
             request.private in (None, attributes.private)
-            and request.usage_type in (None, usage_type)
+            and (isinstance(request, ops.Count) or request.usage_type in (None, _usage_type(state)))
             and self._access.allows(caller, Permission.GETATTR, state.target)
         )
 
     def _entry(self, state: SecretState) -> ops.Entry:
-        digest = digest_of(self._seal.keyrings, state)
-        attributes = state.attributes
-        return ops.Entry(state.id, digest, attributes.ephemeral, attributes.private, state.has_value, attributes.usage)
+        return ops.Entry(*said_of(state, digest_of(self._seal.keyrings, state)))
+
+
+def _usage_type(state: SecretState) -> UsageType:
+    usage = state.attributes.usage
+    return usage.type if usage else UsageType.NONE
 
 
 class _Page:

@@ -19,7 +19,7 @@ from secretd.core.events import Events
 from secretd.core.generate import generate_value
 from secretd.core.locks import KeyLocks
 from secretd.core.sealing import Seal
-from secretd.core.state import Home, SecretState, digest_of
+from secretd.core.state import Home, SecretState, digest_of, said_of
 from secretd.errors import (
     BusyError,
     ConflictError,
@@ -69,13 +69,14 @@ class Secrets:
         """Define a secret as libvirt does.
 
         Raises:
-            ConflictError: the document changes the usage of a secret, or the usage is another secret's.
+            ConflictError: the document changes what a secret is for, or the usage is another secret's.
             OperationInvalidError: the secret is private, and the document says it is not.
         """
         wanted = request.document.attributes
 
         def decide(before: SecretState | None) -> tuple[Attributes, None]:
-            if before is not None and before.attributes.usage != wanted.usage:
+            # libvirt compares the usage's id alone (12.8, as it behaves): a volume may become a TLS key of that name.
+            if before is not None and _usage_id(before.attributes) != _usage_id(wanted):
                 raise ConflictError(
                     "this secret is for another use, or for none; set-xml may change that, define may not"
                 )
@@ -100,7 +101,7 @@ class Secrets:
                 raise OperationInvalidError("the secret exists and is not ephemeral; the value was not set")
             return before.attributes, request.value
 
-        return await self._change(caller, request.secret, request.digest, decide)
+        return await self._change(caller, request.secret, request.digest, decide, creates=request.create)
 
     async def generate_value(self, caller: Caller, request: ops.GenerateValue) -> ops.Changed:
         """Make a random value and set it. The secret must exist, as the value could otherwise serve nobody.
@@ -115,7 +116,7 @@ class Secrets:
                 raise _no_secret()
             return before.attributes, value
 
-        return await self._change(caller, request.secret, request.digest, decide)
+        return await self._change(caller, request.secret, request.digest, decide, creates=False)
 
     async def delete(self, caller: Caller, request: ops.Delete) -> ops.Deleted:
         """Delete a secret, its value and its attributes."""
@@ -164,6 +165,11 @@ class Secrets:
             raise NotFoundError("no secret has this usage")
         return ops.Found(state.id, self._digest(state))
 
+    async def lookup_by_id(self, caller: Caller, request: ops.LookupById) -> ops.FoundEntry:
+        """Say what a list says of a secret."""
+        state = await self._visible(caller, request.secret)
+        return ops.FoundEntry(*said_of(state, self._digest(state)))
+
     async def counts(self) -> tuple[int, int]:
         """Say how many secrets there are, persistent and ephemeral; kept numbers."""
         return await self._persistent.count(), await self._ephemeral.count()
@@ -174,15 +180,17 @@ class Secrets:
         secret: UUID,
         digest: Digest | None,
         decide: Callable[[SecretState | None], tuple[Attributes, SecretValue | None]],
+        *,
+        creates: bool = True,
     ) -> ops.Changed:
-        """Change or create one secret.
+        """Change one secret, or create it if that is asked for.
 
         ``decide`` gives the attributes it shall have, and its new value if it gets one, from what it is now.
         """
 
         async def attempt() -> ops.Changed:
             before = await self._find(secret)
-            self._authorise_before(caller, before, digest)
+            self._authorise_before(caller, before, digest, creates=creates and digest is None)
             wanted, value = decide(before)
             self._authorise_after(caller, before, Target(secret, wanted))
             _keep_private(before, wanted)
@@ -196,13 +204,15 @@ class Secrets:
         async with self._locks.hold(secret):
             return await _settled(attempt)
 
-    def _authorise_before(self, caller: Caller, before: SecretState | None, digest: Digest | None) -> None:
+    def _authorise_before(
+        self, caller: Caller, before: SecretState | None, digest: Digest | None, *, creates: bool
+    ) -> None:
         if before is None:
             if digest is not None:
                 raise _no_secret()
         elif not self._access.allows(caller, Permission.GETATTR, before.target):
-            # Whoever creates what is there already learns that, and nothing more; with a digest it is no creation.
-            raise _no_secret() if digest is not None else ConflictError("this id is not free")
+            # Whoever creates what is there already learns that, and nothing more.
+            raise ConflictError("this id is not free") if creates else _no_secret()
         else:
             self._access.require(caller, Permission.WRITE, before.target)
             self._check_digest(before, digest)
@@ -315,6 +325,10 @@ async def _settled(attempt: Callable[[], Awaitable[T]]) -> T:
         except RevisionConflict:
             continue
     raise BusyError("others kept changing this secret; nothing was done, try again")
+
+
+def _usage_id(attributes: Attributes) -> str | None:
+    return attributes.usage.id if attributes.usage else None
 
 
 def _keep_private(before: SecretState | None, wanted: Attributes) -> None:

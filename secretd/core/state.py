@@ -83,6 +83,12 @@ def digest_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Digest:
     return keyrings[Domain.SHARED].digest(state.id, state.counter, state.value_counter)
 
 
+def said_of(state: SecretState, digest: Digest) -> tuple[UUID, Digest, bool, bool, bool, Usage | None]:
+    """Give what a list and an event say of a secret: the fields of operations.Entry, in their order."""
+    attributes = state.attributes
+    return state.id, digest, attributes.ephemeral, attributes.private, state.has_value, attributes.usage
+
+
 class Home(ABC):
     """Where secrets are kept.
 

@@ -20,11 +20,14 @@ from secretd.model import Attributes, Digest, SecretDocument, SecretValue, Usage
 from secretd.operations import (
     AllocateId,
     Changed,
+    Count,
+    Counted,
     Define,
     Delete,
     Deleted,
     Entry,
     Found,
+    FoundEntry,
     GenerateValue,
     GetValue,
     GetXml,
@@ -32,6 +35,7 @@ from secretd.operations import (
     GotXml,
     List,
     Listed,
+    LookupById,
     LookupByUsage,
     Reply,
     Request,
@@ -180,6 +184,15 @@ def given_input(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
             f"{ID}\n",
             id="lookup",
         ),
+        pytest.param(
+            ["secret-info", str(ID)],
+            LookupById(ID),
+            FoundEntry(ID, DIGEST, ephemeral=True, private=False, has_value=True),
+            f" UUID:        {ID}\n Usage:       Unused\n Value:       yes\n Ephemeral:   yes\n Private:     no\n"
+            f" Digest:      {DIGEST}\n",
+            id="info",
+        ),
+        pytest.param(["secret-count"], Count(), Counted(12_345), "12345\n", id="count"),
     ],
 )
 def test_a_command_asks_and_tells(
@@ -218,6 +231,24 @@ def test_a_list_is_filtered_by_the_daemon(options: list[str], request_made: List
     client = scripted({List: [Listed(entries=(), truncated=False)]})
 
     assert run(["-c", "x", "secret-list", *options]) == ExitStatus.OK
+    assert client.requests == [request_made]
+
+
+@pytest.mark.parametrize(
+    ("options", "request_made"),
+    [
+        pytest.param(["--ephemeral"], Count(ephemeral=True), id="ephemeral"),
+        pytest.param(["--no-ephemeral"], Count(ephemeral=False), id="no-ephemeral"),
+        pytest.param(["--private"], Count(private=True), id="private"),
+        pytest.param(["--no-private"], Count(private=False), id="no-private"),
+        pytest.param(["--ephemeral", "--no-ephemeral"], Count(), id="both-are-none"),
+        pytest.param(["--ephemeral", "--no-private"], Count(ephemeral=True, private=False), id="two"),
+    ],
+)
+def test_a_count_is_filtered_by_the_daemon(options: list[str], request_made: Count, scripted: Script) -> None:
+    client = scripted({Count: [Counted(0)]})
+
+    assert run(["-c", "x", "secret-count", *options]) == ExitStatus.OK
     assert client.requests == [request_made]
 
 

@@ -79,6 +79,7 @@ def shell(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path:
     [
         pytest.param(f"secretctl --sess{TAB} sta{TAB}\n", r"state +open", id="an-option-and-a-command"),
         pytest.param(f"secretctl --session secret-dumpxml 6{TAB}\n", rf"<uuid>{ID}</uuid>", id="an-id"),
+        pytest.param(f"secretctl --session secret-info b{TAB}\n", rf"UUID: +{THIRD}", id="an-id-for-its-info"),
         pytest.param(f"secretctl --session secret-lookup isc{TAB} iqn{TAB}\n", rf"\n{ID}", id="a-choice-and-a-usage"),
         pytest.param(
             f"secretctl --session secret-lookup iscsi iqn.2026-11.org.example:o{TAB}\n", rf"\n{ID}", id="after-a-colon"

@@ -28,10 +28,12 @@ from secretd.operations import (
     BackupPart,
     Changed,
     Checked,
+    Counted,
     DaemonStatus,
     Deleted,
     Entry,
     Found,
+    FoundEntry,
     GotValue,
     GotXml,
     Group,
@@ -60,6 +62,19 @@ ENTRY = Entry(secret=ID, digest=DIGEST, ephemeral=False, private=True, has_value
 JSON_OF_REPLIES = [
     pytest.param(Changed(ID, DIGEST), {"secret": str(ID), "digest": DIGEST}, id="Changed"),
     pytest.param(Found(ID, DIGEST), {"secret": str(ID), "digest": DIGEST}, id="Found"),
+    pytest.param(
+        FoundEntry(ID, DIGEST, ephemeral=False, private=True, has_value=True, usage=USAGE),
+        {
+            "secret": str(ID),
+            "digest": DIGEST,
+            "ephemeral": False,
+            "private": True,
+            "has_value": True,
+            "usage": {"type": "ceph", "id": "client.one"},
+        },
+        id="FoundEntry",
+    ),
+    pytest.param(Counted(3), {"secrets": 3}, id="Counted"),
     pytest.param(Deleted(), {}, id="Deleted"),
     pytest.param(Subscribed(), {}, id="Subscribed"),
     pytest.param(Unsubscribed(), {}, id="Unsubscribed"),
@@ -215,6 +230,17 @@ def test_a_long_list_has_the_flags_of_each() -> None:
         " UUID                                   Value   Ephemeral   Private   Usage",
         "-" * (1 + 36 + 3 + 5 + 3 + 9 + 3 + 7 + 3 + len("ceph client.one") + 1),
         f" {ID}   yes     no          yes       ceph client.one",
+    ]
+
+
+def test_a_secret_alone_has_a_line_for_each_part() -> None:
+    assert output.entry_table(ENTRY).splitlines() == [
+        f" UUID:        {ID}",
+        " Usage:       ceph client.one",
+        " Value:       yes",
+        " Ephemeral:   no",
+        " Private:     yes",
+        f" Digest:      {DIGEST}",
     ]
 
 

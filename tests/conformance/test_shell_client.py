@@ -335,6 +335,8 @@ TEXT = "it's &lt;![CDATA[ &amp;amp; ]]&gt; &lt;error &#13;\n\t &quot; end "
             "<lookup-by-usage secret='{secret}'",
             id="lookup-by-usage",
         ),
+        pytest.param("<lookup-by-id secret='{secret}'/>", "<lookup-by-id secret='{secret}' digest='", id="by-id"),
+        pytest.param("<count private='yes'/>", "<count secrets='0'/>", id="count"),
     ],
 )
 def test_replies_are_spelt_as_the_page_says(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +13,15 @@ import pytest
 
 from helpers.core import OWNER, Core, open_core
 from secretd import operations as ops
-from secretd.core.access import READ_ONLY_PERMISSIONS, Access, Policy, Target, owner_only
+from secretd.core.access import (
+    EVERYTHING,
+    READ_ONLY_PERMISSIONS,
+    Access,
+    Everything,
+    Policy,
+    Target,
+    owner_only,
+)
 from secretd.errors import AccessDeniedError, ConflictError, NotFoundError, ReadOnlyError, SecretdError
 from secretd.model import (
     Attributes,
@@ -46,6 +55,8 @@ def examples(secret: UUID, digest: Digest | None = None) -> list[ops.Request[ops
         ops.GetValue(secret),
         ops.Delete(secret, digest),
         ops.List(),
+        ops.Count(),
+        ops.LookupById(secret),
         ops.LookupByUsage(USAGE),
         ops.Subscribe(secret),
         ops.Unsubscribe(secret),
@@ -65,6 +76,7 @@ def examples(secret: UUID, digest: Digest | None = None) -> list[ops.Request[ops
 _ABOUT_NO_SECRET = {
     "allocate-id",
     "list",
+    "count",
     "lookup-by-usage",
     # They answer alike whether or not the secret is there.
     "subscribe",
@@ -109,6 +121,30 @@ class TestPolicy:
         access = Access(owner_only(mode, daemon_uid))
         held = access.held(Caller(uid=caller_uid, gid=0, pid=1))
         assert held == (tuple(Permission) if may else ())
+
+    @pytest.mark.parametrize(("caller", "may"), [(OWNER, True), (STRANGER, False)], ids=["owner", "stranger"])
+    def test_the_default_is_the_same_for_every_secret(self, caller: Caller, may: bool) -> None:
+        access = Access(owner_only(Mode.SESSION, OWNER.uid))
+        assert access.allows(caller, Permission.GETATTR, EVERYTHING) is may
+
+    def test_a_policy_is_asked_for_everything_by_its_name(self) -> None:
+        asked: list[Target | Everything | None] = []
+
+        def policy(_caller: Caller, _permission: Permission, target: Target | Everything | None) -> bool:
+            asked.append(target)
+            return False
+
+        access = Access(policy)
+        assert not access.allows(OWNER, Permission.GETATTR, EVERYTHING)
+        with pytest.raises(AccessDeniedError, match="getattr"):
+            access.require(OWNER, Permission.GETATTR, EVERYTHING)
+        assert asked == [EVERYTHING, EVERYTHING]
+
+    def test_a_read_only_connection_may_not_read_every_value(self) -> None:
+        access = Access(owner_only(Mode.SESSION, OWNER.uid))
+        read_only = replace(OWNER, read_only=True)
+        assert access.allows(read_only, Permission.GETATTR, EVERYTHING)
+        assert not access.allows(read_only, Permission.READ_SECURE, EVERYTHING)
 
     def test_a_read_only_connection_holds_nothing_that_writes_or_reveals(self) -> None:
         access = Access(owner_only(Mode.SYSTEM, 0))
@@ -157,8 +193,10 @@ class TestMatrix:
 def hiding(hidden: UUID) -> Policy:
     """Make a policy that grants everything, but on one secret."""
 
-    def policy(caller: Caller, permission: Permission, target: Target | None) -> bool:
-        return caller.elevated or target is None or target.secret != hidden or permission is Permission.WRITE
+    def policy(caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+        if caller.elevated or target is None or permission is Permission.WRITE:
+            return True
+        return isinstance(target, Target) and target.secret != hidden
 
     return policy
 
@@ -190,13 +228,31 @@ class TestHidden:
 
         asyncio.run(run())
 
-    def test_lookup_and_list(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param(lambda secret: ops.SetValue(secret, VALUE, create=False), id="set-value"),
+            pytest.param(lambda secret: ops.GenerateValue(secret, 8), id="generate-value"),
+        ],
+    )
+    def test_changing_what_may_not_be_created(
+        self, tmp_path: Path, change: Callable[[UUID], ops.Request[ops.Reply]]
+    ) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, hiding(HIDDEN)) as core:
+                await self.prepare(core)
+                assert await outcome(core, change(HIDDEN)) == await outcome(core, change(UNKNOWN))
+
+        asyncio.run(run())
+
+    def test_lookup_list_and_count(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with open_core(tmp_path, hiding(HIDDEN)) as core:
                 await self.prepare(core)
                 free = ops.LookupByUsage(Usage(UsageType.CEPH, "client.nobody"))
                 assert await outcome(core, ops.LookupByUsage(USAGE)) == await outcome(core, free)
                 assert (await core.call(ops.List())).entries == ()
+                assert (await core.call(ops.Count())).secrets == 0
 
         asyncio.run(run())
 
@@ -270,5 +326,21 @@ class TestOnTheObject:
                 with pytest.raises(AccessDeniedError, match="read-secure"):
                     await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes(usage=USAGE))))
                 await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes(description="same usage"))))
+
+        asyncio.run(run())
+
+    def test_so_does_a_new_usage_type_by_define(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, lacking(Permission.READ_SECURE)) as core:
+                tls, vtpm = (
+                    SecretDocument(Attributes(usage=Usage(kind, USAGE.id)), HIDDEN)
+                    for kind in (UsageType.TLS, UsageType.VTPM)
+                )
+                await core.call(ops.Define(SecretDocument(Attributes(usage=USAGE), HIDDEN)))
+                await core.call(ops.Define(tls))
+                await core.call(ops.SetValue(HIDDEN, VALUE))
+                with pytest.raises(AccessDeniedError, match="read-secure"):
+                    await core.call(ops.Define(vtpm))
+                await core.call(ops.Define(tls))
 
         asyncio.run(run())

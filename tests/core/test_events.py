@@ -19,7 +19,7 @@ from helpers.asynchronous import run
 from helpers.core import OWNER, Core, Told, open_core
 from secretd import limits
 from secretd import operations as ops
-from secretd.core.access import Policy, Target
+from secretd.core.access import Everything, Policy, Target
 from secretd.core.kinds import ATTRIBUTES
 from secretd.errors import (
     InvalidRequestError,
@@ -38,11 +38,12 @@ VALUE = SecretValue(b"c4n4ry value")
 Test = Callable[[Core], Awaitable[None]]
 
 
-def alice_sees_volumes(caller: Caller, permission: Permission, target: Target | None) -> bool:
+def alice_sees_volumes(caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
     """Let the owner do everything, and Alice look at what is for a volume."""
     if caller.uid == OWNER.uid:
         return True
-    seen = target is None or (target.attributes.usage is not None and target.attributes.usage.type is UsageType.VOLUME)
+    usage = target.attributes.usage if isinstance(target, Target) else None
+    seen = target is None or (usage is not None and usage.type is UsageType.VOLUME)
     return seen and permission in {Permission.SEARCH, Permission.GETATTR}
 
 
@@ -325,11 +326,19 @@ class TestLosses:
 
         in_core(tmp_path, test)
 
-    def test_a_change_that_is_given_up_is_a_loss(self, tmp_path: Path) -> None:
+    def test_a_change_that_is_given_up_is_a_loss(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         async def test(core: Core) -> None:
             told = await subscribed(core)
+            committing = asyncio.Event()
+            never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+            async def commit(*_: Any) -> int:
+                committing.set()
+                return await never
+
+            monkeypatch.setattr(core.store, "commit", commit)
             change = asyncio.create_task(core.call(set_xml()))
-            await asyncio.sleep(0)
+            await committing.wait()
             change.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await change

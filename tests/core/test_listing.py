@@ -1,8 +1,9 @@
-"""Pages of secrets: over both homes, in order, filtered and bounded."""
+"""Pages of secrets and their number: over both homes, in order, filtered and bounded."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import UUID
@@ -14,12 +15,20 @@ from hypothesis import strategies as st
 from helpers.core import Core, open_core
 from secretd import limits
 from secretd import operations as ops
-from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
+from secretd.core import listing
+from secretd.core.access import EVERYTHING, Everything, Policy, Target
+from secretd.core.state import Home, SecretState
+from secretd.model import Attributes, Caller, Permission, SecretDocument, SecretValue, Usage, UsageType
+
+COUNTS = [
+    ops.Count(ephemeral, private) for ephemeral, private in itertools.product((None, False, True), (None, False, True))
+]
+"""All that can be counted."""
 
 
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
+def in_core(root: Path, test: Callable[[Core], Awaitable[None]], policy: Policy | None = None) -> None:
     async def run() -> None:
-        async with open_core(root) as core:
+        async with open_core(root, policy) as core:
             await test(core)
 
     asyncio.run(run())
@@ -140,3 +149,117 @@ def test_pages_equal_a_sorted_list(
         assert all(entry.ephemeral == homes[entry.secret.int] for entry in entries)
 
     in_core(tmp_path_factory.mktemp("core"), test)
+
+
+def hiding_multiples_of_three(_caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+    """Grant everything, but getattr on some."""
+    if target is None or permission is not Permission.GETATTR:
+        return True
+    return isinstance(target, Target) and target.secret.int % 3 != 0
+
+
+def granting_each(_caller: Caller, _permission: Permission, target: Target | Everything | None) -> bool:
+    """Grant everything on each secret, but not once for all that there may be."""
+    return target is not EVERYTHING
+
+
+async def define_some(core: Core) -> None:
+    """Make secrets of which each third is ephemeral and some of either kind are private."""
+    for number in range(1, 13):
+        await define(core, number, ephemeral=number % 3 == 1, private=number % 4 == 0)
+
+
+async def length(core: Core, count: ops.Count) -> int:
+    return len(await all_pages(core, ops.List(ephemeral=count.ephemeral, private=count.private)))
+
+
+def walk_in_steps(monkeypatch: pytest.MonkeyPatch, most: int) -> list[UUID]:
+    """Have what walks through all secrets take so many at a time; give where its steps begin, as it makes them."""
+    starts: list[UUID] = []
+    really_merged = listing._merged
+
+    async def merged(homes: tuple[Home, ...], start: UUID, _most: int) -> tuple[list[SecretState], UUID | None, int]:
+        starts.append(start)
+        return await really_merged(homes, start, most)
+
+    monkeypatch.setattr(listing, "_merged", merged)
+    return starts
+
+
+class TestCount:
+    @pytest.mark.parametrize("policy", [None, hiding_multiples_of_three], ids=["all", "hiding"])
+    @pytest.mark.parametrize("count", COUNTS, ids=lambda count: f"{count.ephemeral}-{count.private}")
+    def test_it_is_the_length_of_the_list(self, tmp_path: Path, count: ops.Count, policy: Policy | None) -> None:
+        async def test(core: Core) -> None:
+            assert await core.call(count) == ops.Counted(0)
+            await define_some(core)
+            counted = await core.call(count)
+            assert counted.secrets == await length(core, count)
+            assert 0 < counted.secrets <= 12
+
+        in_core(tmp_path, test, policy)
+
+    def test_it_follows_changes(self, tmp_path: Path) -> None:
+        async def test(core: Core) -> None:
+            secret = await define(core, 1)
+            assert await core.call(ops.Count(ephemeral=False)) == ops.Counted(1)
+            await define(core, 1, ephemeral=True)
+            assert await core.call(ops.Count(ephemeral=False)) == ops.Counted(0)
+            assert await core.call(ops.Count(ephemeral=True)) == ops.Counted(1)
+            await core.call(ops.Delete(secret))
+            assert await core.call(ops.Count()) == ops.Counted(0)
+
+        in_core(tmp_path, test)
+
+    def test_it_is_a_kept_number_for_who_may_see_everything(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def test(core: Core) -> None:
+            await define_some(core)
+            with monkeypatch.context() as patch:
+                patch.setattr(listing, "_merged", None)
+                assert await core.call(ops.Count()) == ops.Counted(12)
+                assert await core.call(ops.Count(ephemeral=True)) == ops.Counted(4)
+                assert await core.call(ops.Count(ephemeral=False)) == ops.Counted(8)
+
+        in_core(tmp_path, test)
+
+    @pytest.mark.parametrize(
+        ("request_made", "policy", "number"),
+        [
+            pytest.param(ops.Count(private=False), None, 9, id="filtered"),
+            pytest.param(ops.Count(), granting_each, 12, id="perhaps-not-everything"),
+            pytest.param(ops.Count(), hiding_multiples_of_three, 8, id="not-everything"),
+        ],
+    )
+    def test_it_walks_where_the_kept_number_will_not_do(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        request_made: ops.Count,
+        policy: Policy | None,
+        number: int,
+    ) -> None:
+        walked = walk_in_steps(monkeypatch, 5)
+
+        async def test(core: Core) -> None:
+            await define_some(core)
+            assert await core.call(request_made) == ops.Counted(number)
+            assert [start.int for start in walked] == [0, 6, 11]
+
+        in_core(tmp_path, test, policy)
+
+    def test_others_have_their_turn_meanwhile(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        walk_in_steps(monkeypatch, 1)
+
+        async def test(core: Core) -> None:
+            for number in range(1, 4):
+                await define(core, number, ephemeral=True)
+            counting = asyncio.ensure_future(core.call(ops.Count(ephemeral=True, private=False)))
+            await asyncio.sleep(0)
+            assert not counting.done()
+            assert await core.call(ops.Count(ephemeral=True)) == ops.Counted(3)
+            assert not counting.done()
+            assert await counting == ops.Counted(3)
+
+        in_core(tmp_path, test)

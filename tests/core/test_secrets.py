@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -120,13 +120,48 @@ class TestAttributes:
 
         in_core(tmp_path, test)
 
-    @pytest.mark.parametrize("usage", [None, Usage(UsageType.CEPH, "client.admin")])
-    def test_define_may_not_change_the_usage(self, tmp_path: Path, usage: Usage | None) -> None:
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            pytest.param(VOLUME, None, id="to-none"),
+            pytest.param(None, VOLUME, id="from-none"),
+            pytest.param(VOLUME, Usage(UsageType.VOLUME, "/other"), id="another-id"),
+            pytest.param(VOLUME, Usage(UsageType.CEPH, "client.admin"), id="another-id-and-type"),
+        ],
+    )
+    def test_define_may_not_change_the_id_of_the_usage(
+        self, tmp_path: Path, before: Usage | None, after: Usage | None
+    ) -> None:
+        async def test(core: Core) -> None:
+            await core.call(ops.Define(document(SECRET, usage=before)))
+            with pytest.raises(ConflictError):
+                await core.call(ops.Define(document(SECRET, usage=after)))
+            assert (await attributes_of(core)).usage == before
+
+        in_core(tmp_path, test)
+
+    @pytest.mark.parametrize("ephemeral", [False, True])
+    def test_define_may_change_the_type_of_the_usage(self, tmp_path: Path, ephemeral: bool) -> None:
+        ceph = Usage(UsageType.CEPH, VOLUME.id)
+
+        async def test(core: Core) -> None:
+            await core.call(ops.Define(document(SECRET, usage=VOLUME, ephemeral=ephemeral)))
+            await core.call(set_value())
+            await core.call(ops.Define(document(SECRET, usage=ceph, ephemeral=ephemeral)))
+            assert (await core.call(ops.LookupByUsage(ceph))).secret == SECRET
+            with pytest.raises(NotFoundError):
+                await core.call(ops.LookupByUsage(VOLUME))
+            assert await value_of(core) == b"hunter2"
+
+        in_core(tmp_path, test)
+
+    def test_define_may_not_take_the_usage_of_another_by_changing_the_type(self, tmp_path: Path) -> None:
         async def test(core: Core) -> None:
             await core.call(ops.Define(document(SECRET, usage=VOLUME)))
-            with pytest.raises(ConflictError):
-                await core.call(ops.Define(document(SECRET, usage=usage)))
-            assert (await attributes_of(core)).usage == VOLUME
+            await core.call(ops.Define(document(OTHER, usage=Usage(UsageType.TLS, VOLUME.id))))
+            with pytest.raises(ConflictError, match="another secret"):
+                await core.call(ops.Define(document(OTHER, usage=VOLUME)))
+            assert (await core.call(ops.LookupByUsage(VOLUME))).secret == SECRET
 
         in_core(tmp_path, test)
 
@@ -135,6 +170,31 @@ class TestAttributes:
             await core.call(ops.Define(document(SECRET, usage=VOLUME, description="one")))
             await core.call(ops.Define(document(SECRET, usage=VOLUME, description="two")))
             assert (await attributes_of(core)).description == "two"
+
+        in_core(tmp_path, test)
+
+
+class TestLookupById:
+    @pytest.mark.parametrize("attributes", [{}, {"usage": VOLUME, "private": True}, {"ephemeral": True}])
+    @pytest.mark.parametrize("valued", [False, True])
+    def test_it_says_what_a_list_says(self, tmp_path: Path, attributes: dict[str, Any], valued: bool) -> None:
+        async def test(core: Core) -> None:
+            await core.call(set_xml(OTHER))
+            await core.call(set_xml(**attributes))
+            if valued:
+                await core.call(set_value())
+            found = await core.call(ops.LookupById(SECRET))
+            (entry,) = (await core.call(ops.List(limit=1, marker=SECRET))).entries
+            assert found == ops.FoundEntry(*(getattr(entry, field.name) for field in fields(ops.Entry)))
+            assert (found.usage, found.has_value) == (attributes.get("usage"), valued)
+
+        in_core(tmp_path, test)
+
+    def test_a_secret_that_is_not_there(self, tmp_path: Path) -> None:
+        async def test(core: Core) -> None:
+            await core.call(set_xml(OTHER))
+            with pytest.raises(NotFoundError):
+                await core.call(ops.LookupById(SECRET))
 
         in_core(tmp_path, test)
 
@@ -232,7 +292,14 @@ class TestDelete:
             await core.call(ops.Delete(SECRET))
             for kind in (ATTRIBUTES, VALUE, USAGE):
                 assert await keys_of(core, kind) == []
-            for request in (ops.GetXml(SECRET), ops.GetValue(SECRET), ops.Delete(SECRET), ops.LookupByUsage(VOLUME)):
+            requests: tuple[ops.Request[ops.Reply], ...] = (
+                ops.GetXml(SECRET),
+                ops.GetValue(SECRET),
+                ops.Delete(SECRET),
+                ops.LookupById(SECRET),
+                ops.LookupByUsage(VOLUME),
+            )
+            for request in requests:
                 with pytest.raises(NotFoundError):
                     await core.call(request)
 
@@ -300,6 +367,7 @@ class TestDigest:
         async def test(core: Core) -> None:
             changed = await core.call(set_xml(usage=VOLUME))
             assert (await core.call(ops.GetXml(SECRET))).digest == changed.digest
+            assert (await core.call(ops.LookupById(SECRET))).digest == changed.digest
             assert (await core.call(ops.LookupByUsage(VOLUME))).digest == changed.digest
             (entry,) = (await core.call(ops.List())).entries
             assert entry.digest == changed.digest

@@ -107,6 +107,8 @@ USAGE = Usage(UsageType.CEPH, "client.admin secret")
         pytest.param(ops.GetValue(ID), id="get-value"),
         pytest.param(ops.SetValue(ID, VALUE), id="set-value"),
         pytest.param(ops.LookupByUsage(USAGE), id="lookup-by-usage"),
+        pytest.param(ops.LookupById(ID), id="lookup-by-id"),
+        pytest.param(ops.Count(ephemeral=True), id="count"),
         pytest.param(ops.SetXml(ID, SecretDocument(Attributes(USAGE, "a b", private=True), ID)), id="set-xml"),
         pytest.param(ops.AllocateId("for people"), id="allocate-id"),
         pytest.param(ops.Status(), id="status"),
@@ -125,6 +127,8 @@ def test_what_our_client_asks_is_read_the_short_way(request_: Request[Reply]) ->
         pytest.param("set-value", ops.Changed(ID, Digest("0" * 32)), id="set-value"),
         pytest.param("delete", ops.Deleted(), id="delete"),
         pytest.param("list", ops.Listed((), truncated=False), id="list-of-none"),
+        pytest.param("count", ops.Counted(7), id="count"),
+        pytest.param("lookup-by-id", ops.FoundEntry(ID, Digest("1" * 32), False, True, True, USAGE), id="lookup-by-id"),
         pytest.param(
             "list",
             ops.Listed((ops.Entry(ID, Digest("1" * 32), False, True, True, USAGE),) * 2, True, ID),
