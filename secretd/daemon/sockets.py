@@ -113,12 +113,12 @@ class RuntimeDirectory:
         old_umask = os.umask(0o777 & ~_SOCKET_MODES[self._mode])
         try:
             listener.bind(os.fspath(path))
+            self._made[path] = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             listener.close()
             raise ConfigError(f"{path} cannot be made: {error.strerror}") from None
         finally:
             os.umask(old_umask)
-        self._made[path] = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         listener.listen(limits.LISTEN_BACKLOG)
         return listener
 

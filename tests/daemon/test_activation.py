@@ -17,14 +17,16 @@ import pytest
 
 from helpers.daemon import DEADLINE_S, RunningDaemon, session_environment
 from helpers.handing_over import HandedOver, listen_at, variables, with_descriptors
+from helpers.libvirt_place import configure, may_define
 from helpers.raw import RawClient
 from secretd import operations as ops
-from secretd.addresses import NATIVE_SOCKETS
+from secretd.addresses import LIBVIRT_SOCKETS, NATIVE_SOCKETS
 from secretd.client import Client
 from secretd.daemon.activation import take_sockets
 from secretd.errors import ReadOnlyError
 
 FULL, READ_ONLY = (kind.name for kind in NATIVE_SOCKETS)
+LIBVIRT, LIBVIRT_READ_ONLY = (kind.name for kind in LIBVIRT_SOCKETS)
 
 
 class TestServed:
@@ -51,6 +53,27 @@ class TestServed:
             with RawClient(path) as client, HandedOver(tmp_path, {FULL: listener}):
                 client.send(b"<request serial='7'><whoami/></request>\0")
                 assert client.receive().startswith(b"<reply serial='7'>")
+
+    def test_libvirts_are_served_too_wherever_they_are(self, tmp_path: Path) -> None:
+        paths = {LIBVIRT: tmp_path / "passed" / LIBVIRT_READ_ONLY, LIBVIRT_READ_ONLY: tmp_path / "passed" / LIBVIRT}
+        with ExitStack() as stack:
+            sockets = {name: stack.enter_context(listen_at(path)) for name, path in paths.items()}
+            with HandedOver(tmp_path, sockets) as daemon:
+                assert [may_define(path) for path in paths.values()] == [True, False]
+                assert not daemon.socket.parent.exists()
+                assert daemon.system_token.exists()
+            assert {stat.S_IMODE(path.stat().st_mode) for path in paths.values()} == {0o640}
+
+    def test_the_place_that_is_configured_is_passed_over(self, tmp_path: Path) -> None:
+        configure(tmp_path, "libvirt")
+        path = tmp_path / "passed" / "any-name"
+        with listen_at(path) as listener, HandedOver(tmp_path, {LIBVIRT: listener}) as daemon:
+            assert may_define(path)
+            assert {entry.name for entry in daemon.system_token.parents[1].iterdir()} == {"common"}
+
+    def test_without_libvirts_there_is_no_token(self, tmp_path: Path) -> None:
+        with listen_at(tmp_path / "passed" / FULL) as listener, HandedOver(tmp_path, {FULL: listener}) as daemon:
+            assert not daemon.system_token.exists()
 
     def test_a_session_needs_no_directory_for_them(self, tmp_path: Path) -> None:
         path = tmp_path / "passed" / FULL
@@ -142,13 +165,24 @@ class TestRefused:
         with tempfile.TemporaryFile() as file:
             assert "it is no socket" in refused(tmp_path, [file.fileno()], variables([FULL]))
 
+    def test_one_that_the_configuration_turns_off(self, tmp_path: Path) -> None:
+        configure(tmp_path, "off")
+        with listen_at(tmp_path / "passed" / LIBVIRT) as listener:
+            said = refused(tmp_path, [listener.fileno()], variables([LIBVIRT]))
+        assert f"'{LIBVIRT}', which is not served" in said
+        assert f"is one of {FULL}, {READ_ONLY}\n" in said
+
     def test_no_descriptor(self, tmp_path: Path) -> None:
         assert "it is no socket" in refused(tmp_path, [], variables([FULL]))
 
     @pytest.mark.parametrize(
         ("environment", "words"),
         [
-            pytest.param(variables(["secretd.socket"]), f"is one of {FULL}, {READ_ONLY}", id="unknown-name"),
+            pytest.param(
+                variables(["secretd.socket"]),
+                f"is one of {FULL}, {READ_ONLY}, {LIBVIRT}, {LIBVIRT_READ_ONLY}\n",
+                id="unknown-name",
+            ),
             pytest.param(variables([FULL, FULL]), "twice", id="the-same-name"),
             pytest.param(variables([FULL], count=2), "says 2 sockets, and LISTEN_FDNAMES names 1", id="too-few-names"),
             pytest.param(variables([FULL, READ_ONLY], count=1), "LISTEN_FDNAMES names 2", id="too-many-names"),

@@ -16,9 +16,10 @@ from helpers.core import Core, open_core
 from helpers.daemon import DEADLINE_S, RunningDaemon, session_environment
 from helpers.handing_over import HandedOver, listen_at
 from helpers.jumping import jump
+from helpers.libvirt_place import may_define
 from helpers.raw import RawClient
 from secretd import operations as ops
-from secretd.addresses import NATIVE
+from secretd.addresses import LIBVIRT, NATIVE
 from secretd.client import Client
 from secretd.daemon.idle import until_idle
 from secretd.daemon.server import Server
@@ -163,6 +164,15 @@ class TestProcess:
                     client.send(WHOAMI)
                     assert client.receive().startswith(b"<reply serial='7'>")
                     client.socket.close()
+                    assert daemon.finish() == 0
+                    assert [line["event"] for line in daemon.log][-2:] == ["idle", "stopping"]
+
+    def test_it_ends_when_libvirts_clients_have_left(self, tmp_path: Path) -> None:
+        path = tmp_path / "passed" / LIBVIRT.name
+        with listen_at(path) as listener:
+            for _ in range(2):
+                with HandedOver(tmp_path, {LIBVIRT.name: listener}, "--timeout", "1") as daemon:
+                    assert may_define(path)
                     assert daemon.finish() == 0
                     assert [line["event"] for line in daemon.log][-2:] == ["idle", "stopping"]
 

@@ -60,6 +60,9 @@ class RunningDaemon:
         self.environment = {**session_environment(root), **extra_environment}
         self.socket = root / "run" / "secretd" / "secretd-sock"
         self.socket_ro = root / "run" / "secretd" / "secretd-sock-ro"
+        self.libvirt_socket = root / "run" / "secretd" / "virtsecretd-sock"
+        self.libvirt_socket_ro = root / "run" / "secretd" / "virtsecretd-sock-ro"
+        self.system_token = root / "run" / "libvirt" / "common" / "system.token"
         self.config = root / "config" / "secretd"
         self.data = root / "data" / "secretd"
         self.log: list[dict[str, Any]] = []

@@ -21,6 +21,8 @@ from helpers import confine
 from helpers.daemon import DEADLINE_S, RunningDaemon, session_environment
 from helpers.documents import SECRET_ID
 from helpers.handing_over import listen_at, variables, with_descriptors
+from helpers.libvirt_place import may_define
+from helpers.mounts import private_mounts
 from helpers.told import FakeManager
 from helpers.tree import ROOT, unmeasured_environment
 from helpers.users import NOBODY, as_user, directory_of, root_only
@@ -31,7 +33,7 @@ from secretd.daemon import paths, reexec
 from secretd.model import Attributes, Mode, SecretDocument, SecretValue, Usage, UsageType
 
 UNIT = ROOT / "contrib" / "secretd.service"
-SOCKETS = [ROOT / "contrib" / name for name in ("secretd.socket", "secretd-ro.socket")]
+SOCKETS = [ROOT / "contrib" / f"secretd{suffix}.socket" for suffix in ("", "-ro", "-libvirt", "-libvirt-ro")]
 OF_A_USER = sorted((ROOT / "contrib" / "user").iterdir())
 SETTINGS = confine.settings(UNIT)
 CONFINED = (sys.executable, "-P", confine.__file__, str(UNIT))
@@ -49,10 +51,18 @@ url = "sqlite://{root}/var/lib/secretd/store"
 [seal]
 root-key-directory = "{root}/etc/secretd"
 keyring-directory = "{root}/var/lib/secretd/keyring"
+
+[libvirt]
+sockets = "off"
 """
 
 SECRET = UUID(SECRET_ID)
 VALUE = SecretValue(b"open sesame")
+
+
+def directory_of_the_daemon(kind: str) -> str:
+    """Give the directory of this kind that is the daemon's alone; of what it has beside that, libvirt's is the last."""
+    return SETTINGS[f"{kind}Directory"][0].split()[0]
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -92,7 +102,7 @@ class TestWhatSystemdSays:
 class TestWhatItSays:
     def test_it_runs_system_mode_and_its_directories_are_the_daemons(self) -> None:
         assert SETTINGS["ExecStart"] == ["/usr/bin/secretd --system"]
-        named = [Path("/", place, *SETTINGS[f"{kind}Directory"]) for kind, place in PLACES.items()]
+        named = [Path("/", place, directory_of_the_daemon(kind)) for kind, place in PLACES.items()]
         assert paths.directories(Mode.SYSTEM) == paths.Directories(*named)
         # systemd makes it, but leaves it read-only under ProtectSystem=strict.
         assert SETTINGS["ReadWritePaths"] == [str(named[0])]
@@ -110,7 +120,8 @@ class TestWhatItSays:
     def test_the_sockets_are_those_that_the_daemon_would_make(
         self, directory: Path, mode: str, directory_mode: str, listens_in: str
     ) -> None:
-        for kind, unit in zip(addresses.NATIVE_SOCKETS, SOCKETS, strict=True):
+        kinds = (*addresses.NATIVE_SOCKETS, *addresses.LIBVIRT_SOCKETS)
+        for kind, unit in zip(kinds, SOCKETS, strict=True):
             socket_settings = confine.settings(directory / unit.name)
             assert socket_settings["ListenStream"] == [f"{listens_in}/{kind.name}"]
             assert socket_settings["FileDescriptorName"] == [kind.name]
@@ -131,6 +142,19 @@ class TestWhatItSays:
         for name in (*names, "Environment"):
             assert SETTINGS[name] == of_a_user[name]
 
+    def test_libvirts_directory_is_made_as_libvirt_does_and_can_be_written(self) -> None:
+        assert SETTINGS["RuntimeDirectory"] == ["secretd libvirt"]
+        assert SETTINGS["RuntimeDirectoryMode"] == ["0755"]
+        assert addresses.libvirt_directory(Mode.SYSTEM) == Path("/run/libvirt")
+
+    @pytest.mark.parametrize("directory", [ROOT / "contrib", ROOT / "contrib" / "user"], ids=["host", "user"])
+    def test_who_starts_the_first_socket_has_all_of_them_and_none_without_it(self, directory: Path) -> None:
+        first, *others = [confine.settings(directory / unit.name) for unit in SOCKETS]
+        assert first["Wants"] == [" ".join(unit.name for unit in SOCKETS[1:])]
+        for other in others:
+            assert (other["BindsTo"], other["After"]) == ([SOCKETS[0].name], [SOCKETS[0].name])
+            assert other["Service"] == [UNIT.name]
+
     def test_the_end_of_the_daemon_leaves_the_sockets_of_systemd(self) -> None:
         assert SETTINGS["RuntimeDirectoryPreserve"] == ["yes"]
 
@@ -145,7 +169,7 @@ def root() -> Iterator[Path]:
         root.chmod(0o755)
         for kind, place in PLACES.items():
             (root / place).mkdir(parents=True)
-            directory = root / place / SETTINGS[f"{kind}Directory"][0]
+            directory = root / place / directory_of_the_daemon(kind)
             directory.mkdir()
             directory.chmod(int(SETTINGS[f"{kind}DirectoryMode"][0], 8))
         (root / "etc" / "secretd" / "secretd.toml").write_text(CONFIG.format(root=root))
@@ -212,6 +236,23 @@ class TestSandbox:
                 assert manager.receive()["READY"] == "1"
                 manager.wait_for("WATCHDOG")
                 assert client.call(ops.Status()).memory_wiping
+
+    @pytest.mark.parametrize("place", ["own", "libvirt"])
+    def test_it_has_the_libvirt_sockets_and_the_token(self, tmp_path: Path, place: str) -> None:
+        with private_mounts() as mounts:
+            for hidden in ("/run", "/etc", "/var/lib"):
+                mounts.small_memory_disk(Path(hidden), "16m")
+            for kind, parent in PLACES.items():
+                for directory in SETTINGS[f"{kind}Directory"][0].split():
+                    mounts.run("mkdir", "-m", SETTINGS[f"{kind}DirectoryMode"][0], Path("/", parent, directory))
+            mounts.path(Path("/etc/secretd/secretd.toml")).write_text(f"[libvirt]\nsockets = '{place}'\n")
+            with RunningDaemon(tmp_path, ("--system",), python=(*mounts.prefix, *CONFINED, sys.executable)) as daemon:
+                sockets = mounts.path(Path("/run", "secretd" if place == "own" else place))
+                paths = [sockets / kind.name for kind in addresses.LIBVIRT_SOCKETS]
+                assert [may_define(path, Mode.SYSTEM) for path in paths] == [True, False]
+                assert mounts.path(Path("/run/libvirt/common/system.token")).exists()
+                assert daemon.stop() == 0
+            assert not [path for path in paths if path.exists()]
 
     def test_freed_memory_is_wiped_in_it(self, root: Path) -> None:
         with start(root) as daemon, Client(daemon.socket) as client:

@@ -12,9 +12,11 @@ from os import close, pidfd_open
 from pathlib import Path
 
 from helpers.daemon import DEADLINE_S
+from helpers.libvirt_place import may_define
 from helpers.tree import ROOT
 from helpers.user_manager import UnitLog, UserManager, needs_user_manager
 from helpers.users import NOBODY, as_user, directory_of, python_as
+from secretd.addresses import LIBVIRT_SOCKETS
 
 UNITS = ROOT / "contrib" / "user"
 PROGRAM, TIMEOUT, WATCHDOG = "/usr/bin/secretd", "--timeout 120", "WatchdogSec=30"
@@ -109,7 +111,8 @@ def python(code: str = "-m secretd") -> str:
 
 
 def test_there_are_units() -> None:
-    assert {unit.name for unit in UNITS.iterdir()} == {"secretd.service", "secretd.socket", "secretd-ro.socket"}
+    suffixes = (".service", ".socket", "-ro.socket", "-libvirt.socket", "-libvirt-ro.socket")
+    assert {unit.name for unit in UNITS.iterdir()} == {f"secretd{suffix}" for suffix in suffixes}
     service = (UNITS / "secretd.service").read_text()
     assert f"\nExecStart={PROGRAM} --session {TIMEOUT}\n" in service
     assert f"\n{WATCHDOG}\n" in service
@@ -118,11 +121,9 @@ def test_there_are_units() -> None:
 def test_a_connection_starts_it_and_idleness_ends_it_and_nobody_is_lost() -> None:
     with installed(python(), "--timeout 1") as units:
         units.manager.ctl("start", "secretd.socket")
-        assert [units.state(f"secretd{suffix}") for suffix in (".socket", "-ro.socket", ".service")] == [
-            "active",
-            "active",
-            "inactive",
-        ]
+        suffixes = (".socket", "-ro.socket", "-libvirt.socket", "-libvirt-ro.socket", ".service")
+        states = [units.state(f"secretd{suffix}") for suffix in suffixes]
+        assert states == ["active"] * 4 + ["inactive"]
         assert stat.S_IMODE(units.socket.stat().st_mode) == 0o600
         assert stat.S_IMODE(units.socket.parent.stat().st_mode) == 0o700
         pids = set()
@@ -133,6 +134,8 @@ def test_a_connection_starts_it_and_idleness_ends_it_and_nobody_is_lost() -> Non
             units.log.wait_for("idle")
         assert len(pids) == 4
         assert "read-only='yes'" in units.ask("<whoami/>", "secretd-sock-ro")
+        libvirts = [units.socket.with_name(kind.name) for kind in LIBVIRT_SOCKETS]
+        assert [may_define(path, uid=NOBODY) for path in libvirts] == [True, False]
         units.wait_for_end(units.log.wait_for("ready")["pid"])
         assert units.state("secretd.socket") == "active"
         units.manager.ctl("stop", "secretd.socket")
