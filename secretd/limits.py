@@ -294,7 +294,10 @@ WATCH_BACKLOG = Limit(4_096, "changes", source="ours; a watcher further behind m
 COMMIT_RETRIES = Limit(8, "tries", source="ours; a loser of eight races in a row tells its caller", seen="busy")
 
 CACHE_SECRETS = Limit(
-    8_192, "secrets", source="ours; attributes opened and usages followed, about 1 KiB each", seen="never"
+    32_768,
+    "secrets",
+    source="ours; attributes opened and usages followed, about 1 KiB each; twice what libvirt's longest list has",
+    seen="never",
 )
 CACHE_VALUE_BYTES = Limit(8_388_608, "bytes", source="ours; sealed values that were read last", seen="never")
 

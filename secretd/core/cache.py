@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from secretd import limits
+from secretd.core.kinds import ATTRIBUTES
 from secretd.core.sealing import Seal
 from secretd.core.state import SecretState
 from secretd.crypto.envelope import Domain
@@ -54,6 +55,12 @@ class SecretCache:
             self._states.move_to_end(secret.int)
         return state
 
+    def state_at(self, record: Record) -> SecretState | None:
+        """Give the secret of an attributes record, if it is here as that record has it."""
+        self._follow_keyrings()
+        state = self._states.get(int.from_bytes(record.key[len(ATTRIBUTES) :]))
+        return state if state is not None and state.revision == record.revision else None
+
     def value(self, secret: UUID) -> Record | None:
         """Give the sealed value of a secret, if it is here."""
         self._follow_keyrings()
@@ -74,6 +81,11 @@ class SecretCache:
             self._states[state.id.int] = state
             if len(self._states) > limits.CACHE_SECRETS:
                 self._states.popitem(last=False)
+
+    def keep_if_room(self, state: SecretState) -> None:
+        """Keep a secret that is surely still as it was read, unless another would have to go: a list takes no place."""
+        if len(self._states) < limits.CACHE_SECRETS and state.id.int not in self._states:
+            self.keep_state(state)
 
     def keep_value(self, secret: UUID, record: Record) -> None:
         """Keep a sealed value that was read just now, without a wait since."""

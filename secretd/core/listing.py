@@ -7,6 +7,8 @@ daemon for long; what is left is for the next page.
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Callable
 from uuid import UUID
 
 from secretd import limits
@@ -22,6 +24,7 @@ _ENTRY_BYTES = 200
 """An entry without its usage id, with every attribute at its longest, takes fewer bytes at any door."""
 
 _ESCAPED = "&<>\"'\t\n\r"
+_ANY_ESCAPED = re.compile(f"[{_ESCAPED}]")
 _ESCAPE_BYTES = 5
 """What a door may have to write at length in a usage id, and how many bytes more that takes."""
 
@@ -40,6 +43,7 @@ class Listing:
         page = _Page(request.limit)
         filtered = request.private is not None or request.usage_type is not None
         homes = self._homes(request)
+        wants = self._asked_for(caller, request.private, request.usage_type)
         start: UUID | None = request.marker or _FIRST
         examined = 0
         while start is not None and examined < limits.PAGE_EXAMINED:
@@ -51,7 +55,7 @@ class Listing:
             if damaged and Permission.ADMIN in self._access.held(caller):
                 page.damaged += damaged
             for state in states:
-                if self._asked_for(caller, request, state) and not page.add(self._entry(state)):
+                if wants(state) and not page.add(self._entry(state)):
                     return page.finish(next_marker=state.id)
         return page.finish(next_marker=start)
 
@@ -60,11 +64,12 @@ class Listing:
         homes = self._homes(request)
         if request.private is None and self._access.allows(caller, Permission.GETATTR, EVERYTHING):
             return ops.Counted(sum([await home.count() for home in homes]))
+        wants = self._asked_for(caller, request.private)
         found = 0
         start: UUID | None = _FIRST
         while start is not None:
             states, start, _ = await _merged(homes, start, limits.SCAN_RECORDS)
-            found += sum(self._asked_for(caller, request, state) for state in states)
+            found += sum(map(wants, states))
             # A scan of memory alone does not wait: others have their turn.
             await asyncio.sleep(0)
         return ops.Counted(found)
@@ -74,13 +79,21 @@ class Listing:
             return self._persistent, self._ephemeral
         return (self._ephemeral,) if request.ephemeral else (self._persistent,)
 
-    def _asked_for(self, caller: Caller, request: ops.List | ops.Count, state: SecretState) -> bool:
-        attributes = state.attributes
-        return (
-            request.private in (None, attributes.private)
-            and (isinstance(request, ops.Count) or request.usage_type in (None, _usage_type(state)))
-            and self._access.allows(caller, Permission.GETATTR, state.target)
-        )
+    def _asked_for(
+        self, caller: Caller, private: bool | None, usage_type: UsageType | None = None
+    ) -> Callable[[SecretState], bool]:
+        """Give what says whether a secret passes the filters and the caller may see it."""
+        sees_all = self._access.allows(caller, Permission.GETATTR, EVERYTHING)
+
+        def asked_for(state: SecretState) -> bool:
+            attributes = state.attributes
+            return (
+                (private is None or attributes.private is private)
+                and (usage_type is None or _usage_type(state) is usage_type)
+                and (sees_all or self._access.allows(caller, Permission.GETATTR, state.target))
+            )
+
+        return asked_for
 
     def _entry(self, state: SecretState) -> ops.Entry:
         return ops.Entry(*said_of(state, digest_of(self._seal.keyrings, state)))
@@ -117,7 +130,8 @@ class _Page:
 
 
 def _written_bytes(text: str) -> int:
-    return len(text.encode()) + _ESCAPE_BYTES * sum(map(text.count, _ESCAPED))
+    escaped = sum(map(text.count, _ESCAPED)) if _ANY_ESCAPED.search(text) else 0
+    return len(text.encode()) + _ESCAPE_BYTES * escaped
 
 
 async def _merged(homes: tuple[Home, ...], start: UUID, most: int) -> tuple[list[SecretState], UUID | None, int]:

@@ -14,7 +14,7 @@ from secretd.core.kinds import ATTRIBUTES, VALUE
 from secretd.core.quota import Quotas, Sizes
 from secretd.core.records import Records
 from secretd.core.sealing import Seal
-from secretd.core.state import Home, SecretState, next_state, value_domain
+from secretd.core.state import Home, SecretState, StatePage, next_state, value_domain
 from secretd.crypto import envelope, padding
 from secretd.crypto.envelope import Domain
 from secretd.model import Attributes, SecretValue
@@ -38,6 +38,15 @@ class PersistentSecrets(Records, Home):
             StoreCorruptError: its record does not open.
         """
         return self._cache.state(secret) or await self._read(secret)
+
+    async def page(self, start: UUID, most: int) -> StatePage:
+        """Give at most ``most`` secrets with ids from ``start`` on; what is read is kept if it is surely the newest."""
+        revision = await self._store.revision()
+        page = await super().page(start, most)
+        if await self._store.revision() == revision:
+            for state in page.states:
+                self._cache.keep_if_room(state)
+        return page
 
     async def put(
         self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
@@ -101,6 +110,9 @@ class PersistentSecrets(Records, Home):
         if state is not None:
             self._cache.keep_state(state)
         return state
+
+    def _try_open_attributes(self, record: Record) -> SecretState | None:
+        return self._cache.state_at(record) or super()._try_open_attributes(record)
 
     async def _read_value(self, secret: UUID) -> Record | None:
         record = self._cache.value(secret)

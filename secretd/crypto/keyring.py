@@ -17,6 +17,7 @@ import os
 import struct
 from collections.abc import Mapping
 from enum import Enum
+from hashlib import blake2b
 from typing import Final, NoReturn, Self
 from uuid import UUID, uuid4
 
@@ -165,7 +166,8 @@ class Keyring:
         """
         self._opened()
         message = _DIGEST_LABEL + secret_id.bytes + struct.pack(">QQ", attributes_counter, value_counter)
-        return Digest(hmac.digest(self._digest_key, message, "sha256")[:_DIGEST_BYTES].hex())
+        # Not an HMAC: a list has a digest for each entry, and this takes a quarter of the time.
+        return Digest(blake2b(message, key=self._digest_key, digest_size=_DIGEST_BYTES).hexdigest())
 
     def mac(self, label: bytes, message: bytes) -> bytes:
         """Give the 32 bytes that authenticate a message of the daemon to itself.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,10 +16,11 @@ from secretd import operations as ops
 from secretd.core.cache import SecretCache
 from secretd.core.kinds import VALUE as VALUE_KIND
 from secretd.core.state import SecretState
+from secretd.crypto import envelope
 from secretd.errors import NotFoundError, StoreFullError, StoreOutcomeUnknownError
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import RevisionConflict
-from secretd.store.reading import Record
+from secretd.store.reading import Page, Record
 
 ID = UUID(int=7)
 USAGE = Usage(UsageType.CEPH, "client.admin")
@@ -104,6 +106,61 @@ def test_a_value_is_kept_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     in_core(tmp_path, test)
     assert len(kept) == 1
     assert VALUE.reveal() not in kept[0]
+
+
+def test_a_second_list_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(core: Core) -> None:
+        for number in range(5):
+            await core.call(ops.SetValue(UUID(int=number), VALUE))
+        # Sealed anew, so that nothing is kept of what was just made.
+        await core.call(ops.SealRotate())
+        while (await core.call(ops.SealStatus())).resealing:
+            await core.store.scan(VALUE_KIND)
+        first = await core.call(ops.List())
+        assert len(first.entries) == 5
+        monkeypatch.setattr(envelope, "open_record", None)
+        assert await core.call(ops.List()) == first
+
+    in_core(tmp_path, test)
+
+
+def test_a_list_keeps_nothing_that_was_changed_while_it_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(core: Core) -> None:
+        await core.call(describe(USAGE))
+        scan = core.store.scan
+
+        async def overtaken(*arguments: Any) -> Page:
+            page = await scan(*arguments)
+            monkeypatch.setattr(core.store, "scan", scan)
+            await core.call(describe(OTHER))
+            # As if others had been read meanwhile, and it had had to go.
+            monkeypatch.setattr(limits, "CACHE_SECRETS", 0)
+            await core.call(ops.SetValue(UUID(int=8), VALUE))
+            monkeypatch.setattr(limits, "CACHE_SECRETS", 2)
+            return page
+
+        monkeypatch.setattr(core.store, "scan", overtaken)
+        await core.call(ops.List())
+        assert (await core.call(ops.GetXml(ID))).document.attributes.usage == OTHER
+
+    in_core(tmp_path, test)
+
+
+def test_a_list_takes_the_place_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CACHE_SECRETS", 2)
+
+    def test(cache: SecretCache) -> None:
+        for number in (1, 2, 3):
+            cache.keep_if_room(state_of(number))
+        assert [cache.state(UUID(int=number)) is not None for number in (1, 2, 3)] == [True, True, False]
+        newer = SecretState(UUID(int=1), Attributes(), 2, 2)
+        cache.keep_state(newer)
+        cache.keep_if_room(state_of(1))
+        assert cache.state(UUID(int=1)) is newer
+
+    with_cache(tmp_path, test)
 
 
 def with_cache(root: Path, test: Callable[[SecretCache], None]) -> None:

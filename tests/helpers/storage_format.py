@@ -107,4 +107,4 @@ def object_digest(digest: bytes, object_id: bytes, attributes_counter: int, valu
     """Write the digest of a secret."""
     message = b"secretd digest\x00" + object_id
     message += attributes_counter.to_bytes(8, "big") + value_counter.to_bytes(8, "big")
-    return hmac.new(digest, message, hashlib.sha256).hexdigest()[:32]
+    return hashlib.blake2b(message, digest_size=16, key=digest).hexdigest()
