@@ -74,8 +74,8 @@ class SecretdError(Exception):
     """The root of the tree; raised only as one of its subclasses."""
 
     code: ClassVar[str]
-    libvirt_code: ClassVar[LibvirtCode] = LibvirtCode.INTERNAL_ERROR
-    libvirt_domain: ClassVar[LibvirtDomain] = LibvirtDomain.SECRET
+    libvirt_code: LibvirtCode = LibvirtCode.INTERNAL_ERROR
+    libvirt_domain: LibvirtDomain = LibvirtDomain.SECRET
     exit_status: ClassVar[ExitStatus] = ExitStatus.FAILED
 
     def __init__(self, message: str) -> None:
@@ -277,7 +277,7 @@ class InternalError(SecretdError):
 # Met at the libvirt door only.
 
 
-class LibvirtFault(SecretdError):
+class LibvirtError(SecretdError):
     """What libvirt's own daemon refuses in a way of its own: the code and the domain are of the case, not of a class.
 
     Args:
@@ -285,12 +285,12 @@ class LibvirtFault(SecretdError):
         message: for people, in our own words.
     """
 
-    code = "libvirt-fault"
+    code = "libvirt-error"
 
     def __init__(self, code: LibvirtCode, domain: LibvirtDomain, message: str) -> None:
         super().__init__(message)
-        self.fault_code = code
-        self.fault_domain = domain
+        self.libvirt_code = code
+        self.libvirt_domain = domain
 
 
 # Met only on one's own side, never on a wire.
@@ -323,7 +323,7 @@ def _by_code(root: type[SecretdError]) -> dict[str, type[SecretdError]]:
     return table
 
 
-_OWN_SIDE = (LibvirtFault, LocalProtocolError, ConfigError, UnreachableError, StoreError)
+_OWN_SIDE = (LibvirtError, LocalProtocolError, ConfigError, UnreachableError, StoreError)
 
 ERRORS_BY_CODE: dict[str, type[SecretdError]] = _by_code(SecretdError)
 """Every class by its code."""

@@ -1,7 +1,7 @@
 """The ``<secret>`` document as libvirt reads it, for the libvirt door.
 
 What libvirt does not know is passed over, of an element that is there twice the first counts, and an attribute or a
-text that is empty counts as one that is not there.  Everything that is wrong is a LibvirtFault with the code and the
+text that is empty counts as one that is not there.  Everything that is wrong is a LibvirtError with the code and the
 domain that libvirt answers with; its message is our own, and quotes nothing of the document.
 
 The bounds and the refusals of scan() hold here too, and what breaks them is as if it were malformed: libvirt answers so
@@ -29,7 +29,7 @@ from secretd.documents.scan import UnknownNames, scan
 from secretd.documents.secret import placed
 from secretd.documents.shapes import SECRET, USAGE_CHILDREN, USAGE_TYPE, Attribute, Child, Shape
 from secretd.documents.validation import Grammar, parse_loosely
-from secretd.errors import InvalidRequestError, LibvirtCode, LibvirtDomain, LibvirtFault
+from secretd.errors import InvalidRequestError, LibvirtCode, LibvirtDomain, LibvirtError
 from secretd.model import Attributes, SecretDocument, Usage, UsageType
 
 _MALFORMED = (LibvirtCode.XML_DETAIL, LibvirtDomain.SECRET)
@@ -87,7 +87,7 @@ def read_libvirt_secret(body: bytes, unknown: UnknownNames, *, validate: bool) -
         validate: hold it to schemas/libvirt-secret.rng first, as VIR_SECRET_DEFINE_VALIDATE asks.
 
     Raises:
-        LibvirtFault: it is malformed, no secret, or has something in it that libvirt refuses, or that we do.
+        LibvirtError: it is malformed, no secret, or has something in it that libvirt refuses, or that we do.
     """
     with _answered(_MALFORMED):
         text = _in_utf8(body.partition(b"\0")[0])
@@ -107,11 +107,11 @@ def _answered(kind: tuple[LibvirtCode, LibvirtDomain]) -> Iterator[None]:
     try:
         yield
     except InvalidRequestError as error:
-        raise LibvirtFault(*kind, error.message) from None
+        raise LibvirtError(*kind, error.message) from None
 
 
-def _fault(kind: tuple[LibvirtCode, LibvirtDomain], element: etree._Element, sentence: str) -> LibvirtFault:
-    return LibvirtFault(*kind, place(element) + sentence)
+def _fault(kind: tuple[LibvirtCode, LibvirtDomain], element: etree._Element, sentence: str) -> LibvirtError:
+    return LibvirtError(*kind, place(element) + sentence)
 
 
 def _in_utf8(body: bytes) -> bytes:

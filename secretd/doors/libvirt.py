@@ -23,7 +23,7 @@ from secretd.doors.unread import UnreadEvents
 from secretd.errors import (
     AccessDeniedError,
     LibvirtCode,
-    LibvirtFault,
+    LibvirtError,
     RemoteProtocolError,
     SecretdError,
 )
@@ -163,8 +163,8 @@ class LibvirtSession(Session, Listener):
         if domain is None:
             raise rpc_fault("there is no such procedure")
         self._connection.require_open()
-        raise LibvirtFault(LibvirtCode.NO_SUPPORT, domain, "a secret daemon has no such procedure")
+        raise LibvirtError(LibvirtCode.NO_SUPPORT, domain, "a secret daemon has no such procedure")
 
     def _error(self, packet: Packet, error: Exception) -> Answer:
-        told = error if isinstance(error, LibvirtFault) else error_for_peer(error)
+        told = error if isinstance(error, LibvirtError) else error_for_peer(error)
         return Answer(memoryview(wire.error_reply(packet, error_body(told))))

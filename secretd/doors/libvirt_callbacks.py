@@ -46,7 +46,7 @@ class Callbacks:
         """Register for a kind of event of one secret, there or not, or of all; gives the registration's number.
 
         Raises:
-            LibvirtFault: there is no such kind, it is registered already, or there are too many.
+            LibvirtError: there is no such kind, it is registered already, or there are too many.
         """
         if event_id not in (EventId.LIFECYCLE, EventId.VALUE_CHANGED):
             raise internal_fault("there are no events of this kind")
@@ -62,7 +62,7 @@ class Callbacks:
         """End a registration.
 
         Raises:
-            LibvirtFault: there is none with this number.
+            LibvirtError: there is none with this number.
         """
         if self._registered.pop(number, None) is None:
             raise internal_fault("nothing is registered under this number")

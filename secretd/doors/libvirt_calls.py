@@ -12,7 +12,7 @@ from typing import Any, Final
 from secretd.doors import libvirt_secrets as secrets
 from secretd.doors.libvirt_connection import LibvirtConnection
 from secretd.doors.libvirt_identity import Parameter, read_identity
-from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtFault
+from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError
 from secretd.wire import libvirt_bodies as bodies
 from secretd.wire.libvirt_procedures import LIBVIRT_VERSION, AuthType, Feature, Procedure
 
@@ -92,15 +92,15 @@ async def _auth_list(_: LibvirtConnection, __: None) -> bytes:
 
 
 async def _auth_polkit(_: LibvirtConnection, __: None) -> bytes:
-    raise LibvirtFault(LibvirtCode.INTERNAL_ERROR, LibvirtDomain.RPC, "nobody is asked to authenticate here")
+    raise LibvirtError(LibvirtCode.INTERNAL_ERROR, LibvirtDomain.RPC, "nobody is asked to authenticate here")
 
 
 async def _auth_sasl(_: LibvirtConnection, __: None) -> bytes:
-    raise LibvirtFault(LibvirtCode.AUTH_FAILED, LibvirtDomain.RPC, "nobody is asked to authenticate here")
+    raise LibvirtError(LibvirtCode.AUTH_FAILED, LibvirtDomain.RPC, "nobody is asked to authenticate here")
 
 
 async def _not_here(_: LibvirtConnection, __: None) -> bytes:
-    raise LibvirtFault(LibvirtCode.NO_SUPPORT, LibvirtDomain.DOMAIN, "a secret daemon does not know this")
+    raise LibvirtError(LibvirtCode.NO_SUPPORT, LibvirtDomain.DOMAIN, "a secret daemon does not know this")
 
 
 CALLS: Final[Mapping[int, Call]] = {

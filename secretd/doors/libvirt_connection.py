@@ -17,7 +17,7 @@ from secretd.doors.libvirt_callbacks import Callbacks
 from secretd.doors.libvirt_errors import internal_fault
 from secretd.doors.libvirt_identity import Identity
 from secretd.doors.libvirt_uri import judge_uri
-from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtFault
+from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError
 from secretd.model import Caller, Mode, Permission
 from secretd.operations import ReplyT, Request
 from secretd.wire.libvirt_procedures import OpenFlag
@@ -72,7 +72,7 @@ class LibvirtConnection:
         """Refuse what a connection without an open URI may not do.
 
         Raises:
-            LibvirtFault: it has none.
+            LibvirtError: it has none.
         """
         if self._uri is None:
             raise internal_fault("no URI is open on this connection")
@@ -88,7 +88,7 @@ class LibvirtConnection:
         """Open a URI.
 
         Raises:
-            LibvirtFault: it is not this daemon's, or one is open already; then none is open any more.
+            LibvirtError: it is not this daemon's, or one is open already; then none is open any more.
             AccessDeniedError: the peer may do nothing here.
         """
         if self._uri is not None:
@@ -117,10 +117,10 @@ class LibvirtConnection:
         """Refuse what a read-only connection may not do, whatever else is wrong with it.
 
         Raises:
-            LibvirtFault: it is one.
+            LibvirtError: it is one.
         """
         if self.caller.read_only:
-            raise LibvirtFault(
+            raise LibvirtError(
                 LibvirtCode.OPERATION_DENIED,
                 LibvirtDomain.SECRET,
                 "this connection is read-only: it neither changes a secret nor reveals a value",

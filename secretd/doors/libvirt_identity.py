@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from secretd.doors.libvirt_errors import internal_fault, invalid_argument
-from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtFault
+from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError
 from secretd.wire.libvirt_procedures import ParameterType
 
 Parameter = tuple[bytes, int, object]
@@ -52,14 +52,14 @@ def read_identity(parameters: Sequence[Parameter]) -> Identity:
     """Read the parameters of an identity.
 
     Raises:
-        LibvirtFault: one is not known, is of the wrong type, or is there twice.
+        LibvirtError: one is not known, is of the wrong type, or is there twice.
     """
     for name, _, _ in parameters:
         if len(name) >= _NAME_BYTES:
             raise internal_fault("a parameter's name is too long", LibvirtDomain.NONE)
     for name, _, _ in parameters:
         if name not in _TYPES:
-            raise LibvirtFault(
+            raise LibvirtError(
                 LibvirtCode.ARGUMENT_UNSUPPORTED, LibvirtDomain.NONE, "a parameter is not part of an identity"
             )
     said: dict[bytes, object] = {}

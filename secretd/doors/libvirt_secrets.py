@@ -19,7 +19,7 @@ from secretd.documents.secret import write_secret
 from secretd.doors.libvirt_callbacks import secret_ref
 from secretd.doors.libvirt_connection import LibvirtConnection
 from secretd.doors.libvirt_errors import internal_fault, invalid_argument, refuse_flags, rpc_fault
-from secretd.errors import InvalidDocumentError, LibvirtDomain, LibvirtFault, NotFoundError, OperationInvalidError
+from secretd.errors import InvalidDocumentError, LibvirtDomain, LibvirtError, NotFoundError, OperationInvalidError
 from secretd.model import Permission, SecretValue, Usage
 from secretd.wire import libvirt_bodies as bodies
 from secretd.wire.libvirt_procedures import USAGE_TYPES, DefineFlag, ListFlag
@@ -157,7 +157,7 @@ async def _entries(connection: LibvirtConnection, page: ops.List, most: int) -> 
     return entries
 
 
-def _too_many() -> LibvirtFault:
+def _too_many() -> LibvirtError:
     return internal_fault(f"there are more than {limits.LIBVIRT_LISTED_SECRETS} secrets, which no reply can hold")
 
 

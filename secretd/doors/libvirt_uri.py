@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from secretd.doors.libvirt_errors import internal_fault, invalid_argument
-from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtFault
+from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError
 from secretd.model import Mode
 
 _URI: Final = re.compile(
@@ -36,7 +36,7 @@ def judge_uri(given: bytes | None, mode: Mode) -> str:
         mode: the daemon's.
 
     Raises:
-        LibvirtFault: it is none, or another driver's, host's or mode's.
+        LibvirtError: it is none, or another driver's, host's or mode's.
     """
     if given is None:
         raise internal_fault("no URI was given")
@@ -59,7 +59,7 @@ def judge_uri(given: bytes | None, mode: Mode) -> str:
 def _judge_scheme(scheme: str) -> None:
     driver, plus, _ = scheme.partition("+")
     if driver == "secret" and plus:
-        raise LibvirtFault(
+        raise LibvirtError(
             LibvirtCode.OPERATION_DENIED, LibvirtDomain.RPC, "the daemon goes to no other: leave the transport out"
         )
     if scheme != "secret":
@@ -69,7 +69,7 @@ def _judge_scheme(scheme: str) -> None:
 def _judge_host(authority: str) -> None:
     host = _HOST.fullmatch(authority)
     if host is None or host["host"]:
-        raise LibvirtFault(LibvirtCode.SYSTEM_ERROR, LibvirtDomain.RPC, "the daemon goes to no other host")
+        raise LibvirtError(LibvirtCode.SYSTEM_ERROR, LibvirtDomain.RPC, "the daemon goes to no other host")
 
 
 def _judge_path(path: str, mode: Mode) -> None:
@@ -79,5 +79,5 @@ def _judge_path(path: str, mode: Mode) -> None:
         raise internal_fault(f"this daemon is secret:///{mode.value}", LibvirtDomain.NONE)
 
 
-def _no_driver(message: str) -> LibvirtFault:
-    return LibvirtFault(LibvirtCode.NO_CONNECT, LibvirtDomain.NONE, message)
+def _no_driver(message: str) -> LibvirtError:
+    return LibvirtError(LibvirtCode.NO_CONNECT, LibvirtDomain.NONE, message)

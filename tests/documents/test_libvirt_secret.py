@@ -17,7 +17,7 @@ from secretd import limits
 from secretd.documents.libvirt_secret import read_libvirt_secret
 from secretd.documents.scan import UnknownNames
 from secretd.documents.secret import read_secret, write_secret
-from secretd.errors import InvalidRequestError, LibvirtCode, LibvirtDomain, LibvirtFault
+from secretd.errors import InvalidRequestError, LibvirtCode, LibvirtDomain, LibvirtError
 from secretd.model import Attributes, SecretDocument, Usage, UsageType
 
 ID = UUID(SECRET_ID)
@@ -45,8 +45,8 @@ def outcome_of(body: bytes, *, validate: bool) -> dict[str, Any]:
     """Read a document; give what came of it as a vector says it."""
     try:
         document = read_libvirt_secret(body, NAMES, validate=validate)
-    except LibvirtFault as fault:
-        return {"error": [fault.fault_code, fault.fault_domain]}
+    except LibvirtError as fault:
+        return {"error": [fault.libvirt_code, fault.libvirt_domain]}
     # libvirt writes a carriage return as it is, and a parser then reads a line feed.
     return {"accepted": write_secret(document).replace("&#13;", "\r")}
 
@@ -93,7 +93,7 @@ def test_a_document_of_ours_is_read_alike(document: SecretDocument) -> None:
 
 @given(document=DOCUMENTS)
 def test_validation_changes_no_document(document: SecretDocument) -> None:
-    with suppress(LibvirtFault):
+    with suppress(LibvirtError):
         assert read_libvirt_secret(write_secret(document).encode(), NAMES, validate=True) == document
 
 
@@ -196,9 +196,9 @@ def test_the_id_may_have_dashes_and_spaces_between_its_bytes() -> None:
     ],
 )
 def test_what_is_refused(body: str, kind: tuple[LibvirtCode, LibvirtDomain], message: str) -> None:
-    with pytest.raises(LibvirtFault) as caught:
+    with pytest.raises(LibvirtError) as caught:
         read_libvirt_secret(body.encode(), NAMES, validate=False)
-    assert (caught.value.fault_code, caught.value.fault_domain) == kind
+    assert (caught.value.libvirt_code, caught.value.libvirt_domain) == kind
     assert caught.value.message == message
 
 
@@ -232,16 +232,16 @@ def test_what_is_refused(body: str, kind: tuple[LibvirtCode, LibvirtDomain], mes
     ],
 )
 def test_what_validation_says(body: str, message: str) -> None:
-    with pytest.raises(LibvirtFault) as caught:
+    with pytest.raises(LibvirtError) as caught:
         read_libvirt_secret(body.encode(), NAMES, validate=True)
-    assert (caught.value.fault_code, caught.value.fault_domain) == (92, 5)
+    assert (caught.value.libvirt_code, caught.value.libvirt_domain) == (92, 5)
     assert caught.value.message == message
 
 
 def test_names_are_budgeted() -> None:
     names = UnknownNames(limit=3)
     read_libvirt_secret(b"<secret><a:b/><?c?></secret>", names, validate=False)
-    with pytest.raises(LibvirtFault, match="more unknown names than one user may bring"):
+    with pytest.raises(LibvirtError, match="more unknown names than one user may bring"):
         read_libvirt_secret(b"<secret><?d?><?e?></secret>", names, validate=False)
 
 
@@ -250,7 +250,7 @@ def test_a_fault_behind_many_wrong_prefixes_is_found() -> None:
     nothing = SecretDocument(Attributes())
     assert read_libvirt_secret(b"<secret>" + wrong + b"</secret>", NAMES, validate=False) == nothing
     for rest in (b"<a:b/>", b"<\xce\x87/>", b"&", b"</a>"):
-        with pytest.raises(LibvirtFault, match=r"^line 1: not well-formed XML"):
+        with pytest.raises(LibvirtError, match=r"^line 1: not well-formed XML"):
             read_libvirt_secret(b"<secret>" + wrong + rest + b"</secret>", NAMES, validate=False)
 
 
@@ -263,7 +263,7 @@ BODIES = st.sampled_from([body for body in map(body_of, VECTORS) if len(body) < 
 def test_any_bytes_give_a_document_or_a_fault(body: bytes, data: st.DataObject, validate: bool) -> None:
     cut = data.draw(st.integers(0, len(body)))
     mangled = body[:cut] + data.draw(st.binary(max_size=3)) + body[cut + data.draw(st.integers(0, 3)) :]
-    with suppress(LibvirtFault):
+    with suppress(LibvirtError):
         document = read_libvirt_secret(mangled, NAMES, validate=validate)
         assert read_secret(write_secret(document).encode()) == document
     with suppress(InvalidRequestError):

@@ -16,7 +16,7 @@ from secretd import operations as ops
 from secretd.client import AsyncClient
 from secretd.core.service import Service
 from secretd.doors.native import NativeSession
-from secretd.errors import ERRORS_BY_CODE, WIRE_ERRORS, InternalError, LibvirtFault, SecretdError
+from secretd.errors import ERRORS_BY_CODE, WIRE_ERRORS, InternalError, LibvirtError, SecretdError
 from secretd.model import SecretValue
 
 CANARY = "c4n4ry in an exception"
@@ -55,7 +55,7 @@ def test_each_crosses_as_itself(tmp_path: Path, kind: type[SecretdError]) -> Non
     assert received.message == "what went wrong, with <markup> & more"
 
 
-OWN_SIDE = [error for code, error in ERRORS_BY_CODE.items() if code not in WIRE_ERRORS and error is not LibvirtFault]
+OWN_SIDE = [error for code, error in ERRORS_BY_CODE.items() if code not in WIRE_ERRORS and error is not LibvirtError]
 
 
 @pytest.mark.parametrize("kind", OWN_SIDE, ids=lambda kind: kind.code)
@@ -68,7 +68,7 @@ def test_one_that_is_never_sent_becomes_an_internal_error(tmp_path: Path, kind: 
 def test_the_table_is_total() -> None:
     """Each class is sent, or is one of those that are met on one's own side only."""
     own_side = set(ERRORS_BY_CODE) - set(WIRE_ERRORS)
-    at_the_libvirt_door = {"libvirt-fault"}
+    at_the_libvirt_door = {"libvirt-error"}
     assert own_side - at_the_libvirt_door == {
         "local-protocol-error",
         "config-error",

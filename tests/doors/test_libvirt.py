@@ -23,7 +23,7 @@ from secretd.errors import (
     BusyError,
     LibvirtCode,
     LibvirtDomain,
-    LibvirtFault,
+    LibvirtError,
     SecretdError,
 )
 from secretd.model import Attributes, Caller, Mode, Permission, SecretDocument, SecretValue, Usage, UsageType
@@ -422,7 +422,7 @@ def test_every_error_is_written_as_its_class_says(kind: type[SecretdError]) -> N
 
 
 def test_a_fault_is_written_as_it_says() -> None:
-    fault = LibvirtFault(LibvirtCode.XML_DETAIL, LibvirtDomain.SECRET, "line 1")
+    fault = LibvirtError(LibvirtCode.XML_DETAIL, LibvirtDomain.SECRET, "line 1")
     refused = refusal(Packet(PROGRAM, VERSION, 1, Kind.REPLY, 0, Status.ERROR, error_body(fault)))
     assert (refused.code, refused.domain, refused.level, refused.message) == (35, 30, 2, "line 1")
 

@@ -31,7 +31,7 @@ from secretd.errors import (
     InvalidDocumentError,
     InvalidRequestError,
     InvalidXmlError,
-    LibvirtFault,
+    LibvirtError,
     RemoteProtocolError,
     SealError,
     SecretdError,
@@ -149,7 +149,7 @@ def _libvirt_secret(body: bytes) -> None:
         except InvalidRequestError as error:
             _hold(name == "strictly", "libvirt's reader has faults of its own only")
             _answerable(error)
-        except LibvirtFault as fault:
+        except LibvirtError as fault:
             _hold(name != "strictly", "only libvirt's reader has them")
             _hold(fuzz_seeds.MARKER not in fault.message, "no error quotes what a client sent")
     if read:
