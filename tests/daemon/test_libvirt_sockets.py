@@ -16,7 +16,7 @@ import pytest
 
 from helpers.daemon import DEADLINE_S, RunningDaemon, session_environment
 from helpers.handing_over import listen_at
-from helpers.libvirt_place import configure, may_define
+from helpers.libvirt_place import configure, may_define, may_read_private
 from helpers.mounts import PrivateMounts, private_mounts
 from helpers.users import NOBODY, directory_of, python_as, root_only
 from secretd.addresses import LIBVIRT, LIBVIRT_SOCKETS, NATIVE_SOCKETS
@@ -180,6 +180,19 @@ class TestOnAHost:
         ):
             assert daemon.system_token.exists()
             assert not names_in(mounts.path(Path("/run"))) & {"secretd", "libvirt"}
+
+
+def test_the_token_of_the_file_opens_private_values_and_no_other_does(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path) as daemon:
+        token = daemon.system_token.read_bytes()
+        offered = (b"0" * 32, b"", token)
+        assert [may_read_private(daemon.libvirt_socket, shown) for shown in offered] == [False, False, True]
+        daemon.system_token.chmod(0o644)
+        assert not may_read_private(daemon.libvirt_socket, token)
+        line = daemon.wait_for_event("the system token cannot be used: nobody is elevated")
+        assert line["path"] == str(daemon.system_token)
+        daemon.stop()
+    assert token.decode() not in str(daemon.log)
 
 
 class TestTaken:

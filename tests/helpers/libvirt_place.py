@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 from helpers.daemon import DEADLINE_S
-from helpers.libvirt_peer import Refused, open_body, packets, refusal
+from helpers.libvirt_peer import Refused, flagged, open_body, packets, ref, refusal
 from secretd.errors import LibvirtCode
 from secretd.model import Mode
 from secretd.wire import xdr
 from secretd.wire.libvirt import Packet, frame
 from secretd.wire.libvirt_procedures import PROGRAM, VERSION, Kind, Procedure, Status
+
+_PRIVATE = UUID("11111111-2222-4333-8444-555555555555")
+_DEFINE = xdr.string(f"<secret private='yes'><uuid>{_PRIVATE}</uuid></secret>".encode()) + xdr.uint32(0)
 
 
 def configure(root: Path, place: str) -> None:
@@ -27,6 +33,23 @@ def configure(root: Path, place: str) -> None:
 
 def may_define(path: Path, mode: Mode = Mode.SESSION, uid: int | None = None) -> bool:
     """Say whether a socket serves libvirt's clients, and lets a user define secrets."""
+    with _opened(path, mode, uid) as client:
+        return _may(client, Procedure.SECRET_DEFINE_XML, _DEFINE, LibvirtCode.OPERATION_DENIED)
+
+
+def may_read_private(path: Path, token: bytes) -> bool:
+    """Say whether who shows a token is given the value of a private secret, which is defined here."""
+    with _opened(path, Mode.SESSION, None) as client:
+        _call(client, Procedure.SECRET_DEFINE_XML, _DEFINE)
+        _call(client, Procedure.SECRET_SET_VALUE, ref(_PRIVATE) + xdr.string(b"open sesame") + xdr.uint32(0))
+        shown = xdr.uint32(1) + xdr.string(b"system.token") + xdr.int32(7) + xdr.string(token) + xdr.uint32(0)
+        _call(client, Procedure.CONNECT_SET_IDENTITY, shown)
+        return _may(client, Procedure.SECRET_GET_VALUE, flagged()(_PRIVATE), LibvirtCode.INVALID_SECRET)
+
+
+@contextmanager
+def _opened(path: Path, mode: Mode, uid: int | None) -> Iterator[socket.socket]:
+    """Connect, as a user if one is named, and open the URI of this mode."""
     before = os.geteuid()
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(DEADLINE_S)
@@ -38,12 +61,17 @@ def may_define(path: Path, mode: Mode = Mode.SESSION, uid: int | None = None) ->
             os.seteuid(before)
         _call(client, Procedure.AUTH_LIST)
         _call(client, Procedure.CONNECT_OPEN, open_body(f"secret:///{mode.value}".encode()))
-        try:
-            _call(client, Procedure.SECRET_DEFINE_XML, xdr.string(b"<secret/>") + xdr.uint32(0))
-        except Refused as refused:
-            if refused.code != LibvirtCode.OPERATION_DENIED:
-                raise
-            return False
+        yield client
+
+
+def _may(client: socket.socket, procedure: Procedure, body: bytes, otherwise: LibvirtCode) -> bool:
+    """Say whether a call succeeds, or is refused for the one reason that is expected."""
+    try:
+        _call(client, procedure, body)
+    except Refused as refused:
+        if refused.code != otherwise:
+            raise
+        return False
     return True
 
 
