@@ -16,7 +16,7 @@ from secretd.core.events import Listener
 from secretd.doors.border import error_for_peer
 from secretd.doors.libvirt_calls import CALLS
 from secretd.doors.libvirt_connection import Host, LibvirtConnection
-from secretd.doors.libvirt_errors import UNDECODABLE, error_body, rpc_fault
+from secretd.doors.libvirt_errors import error_body, rpc_fault, undecodable
 from secretd.doors.session import Answer, Nothing, Outlet, Session, Taken
 from secretd.doors.stepping import Done, step
 from secretd.doors.unread import UnreadEvents
@@ -149,11 +149,11 @@ class LibvirtSession(Session, Listener):
         if call is None:
             return self._refuse_unknown(packet.procedure)
         if packet.oversize:
-            raise UNDECODABLE
+            raise undecodable()
         try:
             arguments = call.decode(packet.body)
         except XdrError:
-            raise UNDECODABLE from None
+            raise undecodable() from None
         if not call.when_closed:
             self._connection.require_open()
         return await call.run(self._connection, arguments)

@@ -8,19 +8,19 @@ Source: docs/libvirt.md, "Errors".
 
 from __future__ import annotations
 
-from typing import Final
-
 from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError, SecretdError
 from secretd.wire import libvirt_bodies as bodies
-
-UNDECODABLE: Final = LibvirtError(
-    LibvirtCode.RPC, LibvirtDomain.RPC, "the call's arguments do not decode, or are longer than they may be"
-)
 
 
 def rpc_fault(message: str) -> LibvirtError:
     """Make the answer to a call that libvirt's own dispatcher refuses."""
     return LibvirtError(LibvirtCode.RPC, LibvirtDomain.RPC, message)
+
+
+def undecodable() -> LibvirtError:
+    """Make the answer to arguments that do not decode."""
+    # A new one each time: one that was raised holds the frames it passed, and so the call with what it brought.
+    return rpc_fault("the call's arguments do not decode, or are longer than they may be")
 
 
 def internal_fault(message: str, domain: LibvirtDomain = LibvirtDomain.RPC) -> LibvirtError:

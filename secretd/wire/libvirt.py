@@ -169,12 +169,7 @@ class LibvirtFraming:
             self._buffer = data[skipped:]
             return
         if isinstance(self._buffer, bytes):
-            self._buffer = bytearray(self._buffer[self._start :])
-        else:
-            # Overwritten first: a bytearray keeps the memory of what is deleted, as it moves its beginning and no byte.
-            self._buffer[: self._start] = bytes(self._start)
-            del self._buffer[: self._start]
-        self._start = 0
+            self._buffer = bytearray(self._buffer)
         self._buffer += data
 
     def _unusual_event(self, left: int) -> Packet | Pause:
@@ -235,7 +230,19 @@ class LibvirtFraming:
         if self._start == len(self._buffer):
             self._buffer, self._start = b"", 0
 
+    def _forget_taken(self) -> None:
+        """Let go of what was taken before a message that is not yet whole: it may hold a value."""
+        if isinstance(self._buffer, bytes):
+            self._buffer = self._buffer[self._start :]
+        else:
+            # Overwritten first: a bytearray keeps the memory of what is deleted, as it moves its beginning and no byte.
+            self._buffer[: self._start] = bytes(self._start)
+            del self._buffer[: self._start]
+        self._start = 0
+
     def _pause(self) -> Pause:
+        if self._start:
+            self._forget_taken()
         if not self._ended:
             return Pause.NEED_DATA
         if self.state is State.INSIDE:
