@@ -205,7 +205,7 @@ LIBVIRT_LISTED_SECRETS = Limit(
     16_384,
     "secrets",
     source="libvirt: REMOTE_SECRET_LIST_MAX (src/remote/remote_protocol.x)",
-    seen="RPC error 39",
+    seen="RPC error 39 to who asks for more ids; internal error (1) where a list would have more",
 )
 LIBVIRT_IDENTITY_PARAMETERS = Limit(
     20,
@@ -296,7 +296,7 @@ COMMIT_RETRIES = Limit(8, "tries", source="ours; a loser of eight races in a row
 CACHE_SECRETS = Limit(
     32_768,
     "secrets",
-    source="ours; attributes opened and usages followed, about 1 KiB each; twice what libvirt's longest list has",
+    source="ours; attributes opened, usages followed, owners; about 1 KiB each; twice what libvirt's longest list has",
     seen="never",
 )
 CACHE_VALUE_BYTES = Limit(8_388_608, "bytes", source="ours; sealed values that were read last", seen="never")
