@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from secretd.doors import libvirt_secrets as secrets
 from secretd.doors.libvirt_connection import LibvirtConnection
-from secretd.doors.libvirt_identity import Parameter, read_identity
+from secretd.doors.libvirt_identity import read_identity
 from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError
 from secretd.wire import libvirt_bodies as bodies
+from secretd.wire.libvirt_bodies import Parameter
 from secretd.wire.libvirt_procedures import LIBVIRT_VERSION, AuthType, Feature, Procedure
 
 _NOTHING: Final = b""

@@ -2,7 +2,7 @@
 
 The identity is a claim: it is written down and decides nothing.  The token decides whether private values are given.
 
-Source: docs/libvirt.md, "Identity"; libvirt's virConnectSetIdentity, 12.8, as its daemon answers.
+Source: docs/libvirt.md, "Who may do what"; libvirt's virConnectSetIdentity, 12.8, as its daemon answers.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ from typing import Final
 
 from secretd.doors.libvirt_errors import internal_fault, invalid_argument
 from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError
+from secretd.wire.libvirt_bodies import Parameter
 from secretd.wire.libvirt_procedures import ParameterType
-
-Parameter = tuple[bytes, int, object]
-"""Its name, its type, and its value."""
 
 _TYPES: Final = {
     b"user-name": ParameterType.STRING,

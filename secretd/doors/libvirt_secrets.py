@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from secretd import limits
 from secretd import operations as ops
@@ -83,8 +83,7 @@ async def define_xml(connection: LibvirtConnection, arguments: tuple[bytes, int]
     refuse_flags(flags, DefineFlag.VALIDATE)
     connection.admit(Permission.WRITE)
     unknown = connection.host.unknown_names(connection.caller.uid)
-    wanted = read_libvirt_secret(_text(document), unknown, validate=bool(flags & DefineFlag.VALIDATE))
-    wanted = wanted if wanted.id is not None else replace(wanted, id=uuid4())
+    wanted = read_libvirt_secret(document, unknown, validate=bool(flags & DefineFlag.VALIDATE))
     try:
         changed = await connection.call(ops.Define(wanted))
     except OperationInvalidError as error:
@@ -171,12 +170,7 @@ def _usage(number: int, usage_id: bytes) -> Usage:
     kind = USAGE_TYPES.get(number)
     try:
         if kind is not None:
-            return Usage(kind, _text(usage_id).decode())
+            return Usage(kind, usage_id.decode())
     except (InvalidDocumentError, UnicodeDecodeError):
         pass  # no secret can have a usage that cannot be written
     raise NotFoundError("no secret has this usage")
-
-
-def _text(string: bytes) -> bytes:
-    """Give the text of a string, which ends at a zero byte."""
-    return string.partition(b"\0")[0]

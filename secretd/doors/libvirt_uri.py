@@ -3,7 +3,7 @@
 It is kept in its usual spelling.  How the client found the socket (``?socket=``, ``?mode=``) is none of the daemon's
 business: what stands behind the path is kept as it came.
 
-Source: docs/libvirt.md, "Opening"; libvirt's daemon, 12.8, as it answers.
+Source: docs/libvirt.md, "Sockets and opening"; libvirt's daemon, 12.8, as it answers.
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ def judge_uri(given: bytes | None, mode: Mode) -> str:
     """
     if given is None:
         raise internal_fault("no URI was given")
-    # Its text ends at a zero byte, as in every string of libvirt's.
-    text = given.partition(b"\0")[0].decode("ascii", "replace")
+    text = given.decode("ascii", "replace")
     if not text:
         raise _no_driver("an empty URI names no driver")
     found = _URI.fullmatch(text)
