@@ -3,8 +3,8 @@
 It stands for all records but itself and the seal file, which may change while the keyring is closed and whose copies
 prove each other.
 
-Its methods run where the store commits, one at a time: in its thread or on the event loop.  They share nothing with it
-but a key that only ``wipe`` changes.
+Its methods run where the store commits, one at a time: in the store's thread or on the event loop.  They share nothing
+with what else runs there but a key that only ``wipe`` changes.
 
 Source: docs/storage-format.md, "The set-hash and the head"; docs/adr/0011.
 """

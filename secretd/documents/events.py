@@ -32,7 +32,7 @@ def write_event(event: Event) -> bytes:
 def is_event(body: bytes) -> bool:
     """Say whether a message of the daemon's is an event, by its first bytes: the daemon has one spelling.
 
-    Source: docs/protocol.md, "The daemon's spelling".
+    Source: docs/protocol.md, "Messages": the daemon's spelling.
     """
     return body.startswith(_START)
 

@@ -1,6 +1,6 @@
 """One connection of the libvirt door between its calls: whether it is open, who asks, and what was registered.
 
-Source: docs/libvirt.md, "Opening".
+Source: docs/libvirt.md, "Sockets and opening" and "Who may do what".
 """
 
 from __future__ import annotations
