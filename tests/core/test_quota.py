@@ -15,15 +15,24 @@ from hypothesis import strategies as st
 
 from helpers.asynchronous import run
 from helpers.core import make_seal
+from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import Access
 from secretd.core.kinds import ATTRIBUTES, OWNER, USED, VALUE
 from secretd.core.quota import DEFAULT_QUOTA, Amount
 from secretd.core.service import Service
 from secretd.crypto import envelope
-from secretd.errors import ConflictError, QuotaError, SecretdError, StoreCorruptError
+from secretd.errors import (
+    ConflictError,
+    QuotaError,
+    SecretdError,
+    StoreCorruptError,
+    StoreOutcomeUnknownError,
+    StoreUnavailableError,
+)
 from secretd.model import Attributes, Caller, MemoryStatus, Mode, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Delete, Put, Store
+from secretd.store.reading import Record
 from secretd.store.registry import open_store
 
 ROOT = Caller(0, 0, 1)
@@ -219,6 +228,90 @@ def test_a_number_that_is_gone_is_damage(tmp_path: Path) -> None:
             with pytest.raises(StoreCorruptError):
                 await core.call(ops.Delete(secret))
             assert (await core.call(ops.GetXml(secret))).document.id == secret
+
+    run(scenario())
+
+
+class Owners:
+    """Which owners are read from the store, in place of those that are known."""
+
+    def __init__(self, core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: list[UUID] = []
+        self._get = core.store.get
+        monkeypatch.setattr(core.store, "get", self._noted)
+
+    async def _noted(self, key: bytes) -> Record | None:
+        if key.startswith(OWNER):
+            self.read.append(UUID(bytes=key[len(OWNER) :]))
+        return await self._get(key)
+
+
+async def made(core: Core, number: int) -> UUID:
+    """Make a secret with a value, whose owner is known then."""
+    secret = UUID(int=number)
+    for _ in range(2):
+        await core.call(ops.SetValue(secret, VALUE_100))
+    return secret
+
+
+def test_an_owner_is_read_once_while_nothing_is_counted_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with open_core(tmp_path) as core:
+            secret = await made(core, 1)
+            owners = Owners(core, monkeypatch)
+            for _ in range(3):
+                await core.call(ops.SetValue(secret, VALUE_100), BOB)
+            assert owners.read == []
+            await core.call(ops.SetValue(secret, LONG))
+            await core.call(ops.SetValue(secret, LONG))
+            assert owners.read == [secret]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError, StoreOutcomeUnknownError])
+def test_an_owner_is_read_anew_after_a_change_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[SecretdError]
+) -> None:
+    async def fail(*_: object) -> int:
+        raise error("not now")
+
+    async def scenario() -> None:
+        async with open_core(tmp_path) as core:
+            secret = await made(core, 1)
+            with monkeypatch.context() as patch:
+                patch.setattr(core.store, "commit", fail)
+                with pytest.raises(error):
+                    await core.call(ops.SetValue(secret, VALUE_100))
+            owners = Owners(core, monkeypatch)
+            await core.call(ops.SetValue(secret, VALUE_100))
+            assert owners.read == [secret]
+
+    run(scenario())
+
+
+def test_an_owner_is_read_anew_under_other_keyrings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with open_core(tmp_path) as core:
+            secret = await made(core, 1)
+            await core.call(ops.SealRotate())
+            owners = Owners(core, monkeypatch)
+            await core.call(ops.SetValue(secret, VALUE_100))
+            assert owners.read[:1] == [secret]
+            assert await core.used() == await core.counted()
+
+    run(scenario())
+
+
+def test_so_many_owners_are_known_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with open_core(tmp_path) as core:
+            monkeypatch.setattr(limits, "CACHE_SECRETS", 2)
+            secrets = [await made(core, number) for number in (1, 2, 3)]
+            owners = Owners(core, monkeypatch)
+            for secret in reversed(secrets):
+                await core.call(ops.SetValue(secret, VALUE_100))
+            assert owners.read == [secrets[0]]
 
     run(scenario())
 
