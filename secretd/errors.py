@@ -323,14 +323,15 @@ def _by_code(root: type[SecretdError]) -> dict[str, type[SecretdError]]:
     return table
 
 
-_OWN_SIDE = (LibvirtError, LocalProtocolError, ConfigError, UnreachableError, StoreError)
-
 ERRORS_BY_CODE: dict[str, type[SecretdError]] = _by_code(SecretdError)
 """Every class by its code."""
+
+_NOT_ANSWERED = (LibvirtError, LocalProtocolError, ConfigError, UnreachableError, StoreError)
+"""Met on one's own side, or answered at the libvirt door, by libvirt's code alone."""
 
 WIRE_ERRORS: dict[str, type[SecretdError]] = {
     code: error
     for code, error in ERRORS_BY_CODE.items()
-    if error not in _OWN_SIDE and not issubclass(error, UnreachableError)
+    if error not in _NOT_ANSWERED and not issubclass(error, UnreachableError)
 }
-"""The classes that a daemon may answer with; the schema of replies lists exactly these codes."""
+"""The classes that a daemon may answer with by their code; the schema of replies lists exactly these codes."""
