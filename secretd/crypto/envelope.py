@@ -41,9 +41,12 @@ class Header:
     counter: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Opened:
-    """A record that opened: its header, proved, and its plaintext, which the repr hides."""
+    """A record that opened: its header, proved, and its plaintext, which the repr hides.
+
+    Not frozen, as to make one that is takes three times as long, and each read of a value makes one.
+    """
 
     counter: int
     domain: Domain
@@ -84,6 +87,10 @@ def peek(sealed: bytes) -> Header:
     Raises:
         StoreCorruptError: the record is cut short, or its header is none of this format.
     """
+    return Header(*_read_header(sealed))
+
+
+def _read_header(sealed: bytes) -> tuple[Domain, int, int]:
     if len(sealed) < HEADER_BYTES + OVERHEAD_BYTES:
         raise StoreCorruptError("the record is cut short")
     record_format, number, version, counter = _HEADER.unpack_from(sealed)
@@ -94,7 +101,7 @@ def peek(sealed: bytes) -> Header:
         raise StoreCorruptError("the record names a sealing domain that is not known")
     if not version or not counter:
         raise StoreCorruptError("the record's header has a zero where none may be")
-    return Header(domain, version, counter)
+    return domain, version, counter
 
 
 def open_record(keyrings: Mapping[Domain, Keyring], name: bytes, sealed: bytes) -> Opened:
@@ -109,15 +116,15 @@ def open_record(keyrings: Mapping[Domain, Keyring], name: bytes, sealed: bytes) 
         StoreCorruptError: the record is not what was sealed for this name; says in which way.
         SealError: the keyring of the record's sealing domain is not among ``keyrings``, or was wiped.
     """
-    header = peek(sealed)
-    keyring = keyrings.get(header.domain)
+    domain, version, counter = _read_header(sealed)
+    keyring = keyrings.get(domain)
     if keyring is None:
         raise SealError("the keyring that sealed the record is not open here")
     associated = _associated(sealed[:HEADER_BYTES], name)
-    plaintext = open_box(keyring.cipher(header.version), sealed[HEADER_BYTES:], associated)
+    plaintext = open_box(keyring.cipher(version), sealed[HEADER_BYTES:], associated)
     if plaintext is None:
         raise StoreCorruptError("the record does not open: it was changed, moved or relabelled")
-    return Opened(header.counter, header.domain, header.version, plaintext)
+    return Opened(counter, domain, version, plaintext)
 
 
 def reseal(keyrings: Mapping[Domain, Keyring], name: bytes, sealed: bytes) -> bytes:

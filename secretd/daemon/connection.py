@@ -26,6 +26,8 @@ _ANCILLARY = socket.CMSG_SPACE((limits.DESCRIPTORS_PER_MESSAGE + 1) * _DESCRIPTO
 
 _CUT = int(socket.MSG_CTRUNC)
 
+_TURN_S = limits.TURN_MILLISECONDS / 1_000
+
 _received = memoryview(bytearray(limits.READ_BYTES))
 """Where all connections receive, one after the other, and what is overwritten at once: a new buffer of this size for
 each message costs more than all the rest of receiving it."""
@@ -144,7 +146,8 @@ class Connection(Outlet):
         if size:
             if not self._session.begun:
                 self._begun_at = self._loop.time()
-            descriptors = _descriptors(ancillary, cut=bool(room and flags & _CUT))
+            cut = bool(room and flags & _CUT)
+            descriptors = _descriptors(ancillary, cut=cut) if ancillary or cut else ()
             data = _received[:size].tobytes()
             _received[:size] = bytes(size)
             close_foreign(self._session.receive(data, descriptors))
@@ -155,12 +158,12 @@ class Connection(Outlet):
     def _take_turn(self) -> None:
         """Answer a few messages, and leave the rest for the next turn."""
         self._turn_waits = False
-        ends = self._loop.time() + limits.TURN_MILLISECONDS / 1_000
+        ends = self._loop.time() + _TURN_S
         most = limits.MESSAGES_PER_TURN if self._admitted else limits.DENIED_MESSAGES_PER_TURN
         for _ in range(most):
             if self._congested or self._state is not _State.OPEN or not self._answer_next():
                 break
-            if self._loop.time() > ends:
+            if self._taken_at > ends:
                 self._wait_for_next_turn()
                 break
         else:
@@ -184,8 +187,8 @@ class Connection(Outlet):
         """Answer one message; say whether there may be another."""
         taken = self._session.take_message()
         if isinstance(taken, Taken):
-            self._taken_at = self._loop.time()
             self._answer(taken)
+            self._taken_at = self._loop.time()
             return True
         if taken is Nothing.MORE or self._draining:
             self._state = _State.ENDING
@@ -194,7 +197,7 @@ class Connection(Outlet):
     def _answer(self, taken: Taken) -> None:
         close_foreign(taken.spent)
         if isinstance(taken.outcome, Done):
-            self._send(taken.outcome.result)
+            self._send_now(taken.outcome.result)
         else:
             task = self._loop.create_task(self._answer_later(taken.outcome))
             self._tasks.add(task)
@@ -214,6 +217,21 @@ class Connection(Outlet):
             self._end_if_answered()
         if self._state is _State.OPEN and not self._turn_waits:
             self._take_turn()
+
+    def _send_now(self, answer: Answer) -> None:
+        """Send an answer at once if none waits before it; what of it the peer does not take waits."""
+        if not self._outgoing and self._state is not _State.CLOSED:
+            try:
+                answer.send_some(self._socket)
+            except BlockingIOError:
+                pass
+            except OSError:
+                answer.close()
+                self.abort()
+                return
+            if not answer.rest:
+                return
+        self._send(answer)
 
     def _send(self, answer: Answer) -> None:
         if self._state is _State.CLOSED:

@@ -34,11 +34,12 @@ class Outgoing:
         Raises:
             OSError: as sendmsg(2) says.
         """
-        ancillary = []
-        if self.descriptor is not None:
+        if self.descriptor is None:
+            sent = connection.send(self.rest, socket.MSG_NOSIGNAL)
+        else:
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [self.descriptor]))]
-        sent = connection.sendmsg([self.rest], ancillary, socket.MSG_NOSIGNAL)
-        self.close()
+            sent = connection.sendmsg([self.rest], ancillary, socket.MSG_NOSIGNAL)
+            self.close()
         # An empty part of the message would keep all of it, as long as anybody looks whether it was sent.
         self.rest = self.rest[sent:] or _NOTHING
 
