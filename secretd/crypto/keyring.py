@@ -7,7 +7,7 @@ records (envelope does).
 Rules: the highest version seals, older ones only open; the index key and the digest key never change, or
 lookups and digests would.
 
-Source: docs/storage-format.md, "The keyring's payload", "Lookups by usage" and "The digest".
+Source: docs/storage-format.md, "The keyring's payload", "Lookups by usage" and "The digest"; docs/adr/0021.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A call is judged in libvirt's order: its arguments decode; the connection is ope
 call itself checks.  A call that fails is answered by an error, and the connection lives, unless the framing is broken.
 What is no call is passed over, but for a ping, which is answered.
 
-Source: docs/libvirt.md; libvirt's daemon, 12.8, as it answers.
+Source: docs/libvirt.md; libvirt's daemon, 12.8, as it answers; docs/adr/0020.
 """
 
 from __future__ import annotations

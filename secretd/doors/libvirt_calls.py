@@ -1,5 +1,8 @@
 """The calls of the libvirt door: one table from a procedure to how its arguments decode and what answers it.
 
+To answer one more takes its number (wire/libvirt_procedures), a decoder of its arguments (wire/libvirt_bodies), and a
+row here; the matrix of tests/doors/test_libvirt.py then asks who may call it.
+
 Source: docs/libvirt.md, "Calls"; libvirt's daemon, 12.8, as it answers.
 """
 

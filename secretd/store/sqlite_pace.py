@@ -5,7 +5,7 @@ a millisecond.  But while the loop commits it serves nobody, and commits made th
 goes to the thread where recent ones took long, and where another came while the loop committed: there are
 several clients then, and their commits are better made together.
 
-Source: DESIGN, The store.
+Source: DESIGN, The store; docs/adr/0019.
 """
 
 from __future__ import annotations
