@@ -206,7 +206,12 @@ class ReadOnlyError(AccessDeniedError):
 
     code = "read-only"
     libvirt_code = LibvirtCode.OPERATION_DENIED
-    libvirt_domain = LibvirtDomain.NONE
+    libvirt_domain = LibvirtDomain.SECRET
+
+    def __init__(
+        self, message: str = "this connection is read-only: it neither changes a secret nor reveals a value"
+    ) -> None:
+        super().__init__(message)
 
 
 class PrivateError(AccessDeniedError):

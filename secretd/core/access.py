@@ -87,7 +87,7 @@ class Access:
         if self.allows(caller, permission, target):
             return
         if caller.read_only and self._policy(caller, permission, target):
-            raise ReadOnlyError("this connection is read-only: it neither changes a secret nor reveals a value")
+            raise ReadOnlyError
         raise AccessDeniedError(f"you do not hold the permission '{permission.value}'")
 
     def allows(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:

@@ -14,9 +14,8 @@ Source: docs/storage-format.md, "Owners and quotas"; docs/adr/0009.
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
@@ -24,10 +23,10 @@ from uuid import UUID
 from secretd import limits
 from secretd.core.kinds import OWNER, USED
 from secretd.core.locks import KeyLocks
+from secretd.core.owners import OwnerRecords
 from secretd.core.sealing import Seal
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain, first_counter
-from secretd.crypto.keyring import Keyring
 from secretd.errors import QuotaError, StoreCorruptError
 from secretd.operations import Bound
 from secretd.store.base import Delete, Put, RevisionIs, Store
@@ -104,7 +103,7 @@ class Quotas:
         self._seal = seal
         self.most = most
         self._locks = KeyLocks()
-        self._owners = _OwnerRecords(store, seal)
+        self._owners = OwnerRecords(store, seal)
         self._in_memory: dict[UUID, Owned] = {}
         self._of_uid: dict[int, Amount] = {}
 
@@ -239,40 +238,6 @@ class Quotas:
         if len(plaintext) != form.size:
             raise StoreCorruptError("what a user has stored is in a form this version does not know")
         return form.unpack(plaintext)
-
-
-class _OwnerRecords:
-    """Whose the secrets are that were changed last: what the store says, or that it says nothing.
-
-    It is kept for as long as nothing was written that could make it another: under the keyrings it was read with, and
-    up to a change that counts anew, or one that failed.
-    """
-
-    def __init__(self, store: Store, seal: Seal) -> None:
-        self._store = store
-        self._seal = seal
-        self._keyrings: Mapping[Domain, Keyring] | None = None
-        self._records: OrderedDict[int, Record | None] = OrderedDict()
-
-    async def get(self, secret: UUID) -> Record | None:
-        """Give the record that says whose a secret is."""
-        if self._keyrings is not self._seal.keyrings:
-            self._keyrings = self._seal.keyrings
-            self._records.clear()
-        if secret.int not in self._records:
-            self._records[secret.int] = await self._store.get(OWNER + secret.bytes)
-            if len(self._records) > limits.CACHE_SECRETS:
-                self._records.popitem(last=False)
-        return self._records[secret.int]
-
-    @contextmanager
-    def change(self, secret: UUID, *, keep: bool = False) -> Iterator[None]:
-        """Forget a secret that is changed, unless the change is made and its record stays as it is."""
-        known = secret.int in self._records
-        record = self._records.pop(secret.int, None)
-        yield
-        if known and keep:
-            self._records[secret.int] = record
 
 
 def _amount(owned: Owned | None) -> Amount:

@@ -16,7 +16,7 @@ from secretd.core.events import Listener
 from secretd.doors.border import error_for_peer
 from secretd.doors.libvirt_calls import CALLS
 from secretd.doors.libvirt_connection import Host, LibvirtConnection
-from secretd.doors.libvirt_errors import error_body, rpc_fault, undecodable
+from secretd.doors.libvirt_errors import error_body, rpc_error, undecodable
 from secretd.doors.session import Answer, Nothing, Outlet, Session, Taken
 from secretd.doors.stepping import Done, step
 from secretd.doors.unread import UnreadEvents
@@ -142,9 +142,9 @@ class LibvirtSession(Session, Listener):
             SecretdError: the call fails.
         """
         if packet.program != PROGRAM or packet.version != VERSION:
-            raise rpc_fault("there is no such program here, or not this version of it")
+            raise rpc_error("there is no such program here, or not this version of it")
         if packet.status != Status.OK:
-            raise rpc_fault("a call has no status but 0")
+            raise rpc_error("a call has no status but 0")
         call = CALLS.get(packet.procedure)
         if call is None:
             return self._refuse_unknown(packet.procedure)
@@ -161,7 +161,7 @@ class LibvirtSession(Session, Listener):
     def _refuse_unknown(self, procedure: int) -> NoReturn:
         domain = FOREIGN.get(procedure)
         if domain is None:
-            raise rpc_fault("there is no such procedure")
+            raise rpc_error("there is no such procedure")
         self._connection.require_open()
         raise LibvirtError(LibvirtCode.NO_SUPPORT, domain, "a secret daemon has no such procedure")
 

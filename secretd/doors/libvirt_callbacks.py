@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from secretd import limits
-from secretd.doors.libvirt_errors import internal_fault, invalid_argument
+from secretd.doors.libvirt_errors import internal_error, invalid_argument
 from secretd.errors import LibvirtDomain
 from secretd.model import Usage
 from secretd.operations import Event, SecretChanged, SecretDefined, SecretDeleted, ValueChanged
@@ -49,11 +49,11 @@ class Callbacks:
             LibvirtError: there is no such kind, it is registered already, or there are too many.
         """
         if event_id not in (EventId.LIFECYCLE, EventId.VALUE_CHANGED):
-            raise internal_fault("there are no events of this kind")
+            raise internal_error("there are no events of this kind")
         if (event_id, secret) in self._registered.values():
             raise invalid_argument("this is registered already", LibvirtDomain.NONE)
         if len(self._registered) >= limits.LIBVIRT_CALLBACKS:
-            raise internal_fault(f"a connection may register at most {limits.LIBVIRT_CALLBACKS} times")
+            raise internal_error(f"a connection may register at most {limits.LIBVIRT_CALLBACKS} times")
         number = next(self._ids)
         self._registered[number] = (event_id, secret)
         return number
@@ -65,7 +65,7 @@ class Callbacks:
             LibvirtError: there is none with this number.
         """
         if self._registered.pop(number, None) is None:
-            raise internal_fault("nothing is registered under this number")
+            raise internal_error("nothing is registered under this number")
 
     def messages(self, event: Event) -> Iterator[bytes]:
         """Write an event, once for each registration that it is for."""

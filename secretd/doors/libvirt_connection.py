@@ -14,10 +14,10 @@ from secretd.core.events import Listener
 from secretd.core.service import Service
 from secretd.documents.scan import UnknownNames
 from secretd.doors.libvirt_callbacks import Callbacks
-from secretd.doors.libvirt_errors import internal_fault
+from secretd.doors.libvirt_errors import internal_error
 from secretd.doors.libvirt_identity import Identity
 from secretd.doors.libvirt_uri import judge_uri
-from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError
+from secretd.errors import ReadOnlyError
 from secretd.model import Caller, Mode, Permission
 from secretd.operations import ReplyT, Request
 from secretd.wire.libvirt_procedures import OpenFlag
@@ -26,6 +26,9 @@ VerifyToken = Callable[[bytes, Caller], bool]
 """Says whether a token is the host's, offered by a peer that may hold it."""
 
 _log = logging.getLogger(__name__)
+
+_CLAIM_BYTES = 64
+"""So much of a text that a peer said of itself is logged."""
 
 
 @dataclass(slots=True)
@@ -75,7 +78,7 @@ class LibvirtConnection:
             LibvirtError: it has none.
         """
         if self._uri is None:
-            raise internal_fault("no URI is open on this connection")
+            raise internal_error("no URI is open on this connection")
 
     @property
     def uri(self) -> str:
@@ -93,7 +96,7 @@ class LibvirtConnection:
         """
         if self._uri is not None:
             self._uri = None
-            raise internal_fault("the connection is open already")
+            raise internal_error("the connection is open already")
         opened = judge_uri(uri, self.host.mode)
         self.host.service.admit(self._peer)
         self._uri = opened
@@ -103,7 +106,8 @@ class LibvirtConnection:
         """Take in whom the peer acts for, in place of what it said before."""
         elevated = identity.token is not None and self.host.verify(identity.token, self._peer)
         self.caller = replace(self.caller, elevated=elevated)
-        _log.debug("identity", extra={"uid": self._peer.uid, "elevated": elevated, "claims": sorted(identity.claims)})
+        claims = {name: _shown(value) for name, value in identity.claims.items()}
+        _log.debug("identity", extra={"uid": self._peer.uid, "elevated": elevated, "claims": claims})
 
     def admit(self, permission: Permission) -> None:
         """The first step of authorisation, before a document is parsed.
@@ -117,14 +121,10 @@ class LibvirtConnection:
         """Refuse what a read-only connection may not do, whatever else is wrong with it.
 
         Raises:
-            LibvirtError: it is one.
+            ReadOnlyError: it is one.
         """
         if self.caller.read_only:
-            raise LibvirtError(
-                LibvirtCode.OPERATION_DENIED,
-                LibvirtDomain.SECRET,
-                "this connection is read-only: it neither changes a secret nor reveals a value",
-            )
+            raise ReadOnlyError
 
     async def call(self, request: Request[ReplyT]) -> ReplyT:
         """Do an operation as the caller.
@@ -133,3 +133,12 @@ class LibvirtConnection:
             SecretdError: what Service.call raises.
         """
         return await self.host.service.call(self.caller, request, self._listener)
+
+    def hear_no_more(self) -> None:
+        """End what was subscribed to; whoever may do nothing any more may end it too."""
+        self.host.service.forget(self._listener)
+
+
+def _shown(value: object) -> object:
+    """Give a claim as it may stand in the log: a number, or the beginning of a text, whatever its bytes are."""
+    return value[:_CLAIM_BYTES].decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value

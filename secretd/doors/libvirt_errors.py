@@ -12,7 +12,7 @@ from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError, SecretdErro
 from secretd.wire import libvirt_bodies as bodies
 
 
-def rpc_fault(message: str) -> LibvirtError:
+def rpc_error(message: str) -> LibvirtError:
     """Make the answer to a call that libvirt's own dispatcher refuses."""
     return LibvirtError(LibvirtCode.RPC, LibvirtDomain.RPC, message)
 
@@ -20,10 +20,10 @@ def rpc_fault(message: str) -> LibvirtError:
 def undecodable() -> LibvirtError:
     """Make the answer to arguments that do not decode."""
     # A new one each time: one that was raised holds the frames it passed, and so the call with what it brought.
-    return rpc_fault("the call's arguments do not decode, or are longer than they may be")
+    return rpc_error("the call's arguments do not decode, or are longer than they may be")
 
 
-def internal_fault(message: str, domain: LibvirtDomain = LibvirtDomain.RPC) -> LibvirtError:
+def internal_error(message: str, domain: LibvirtDomain = LibvirtDomain.RPC) -> LibvirtError:
     """Make the answer to what libvirt calls an internal error, though it is the caller's fault."""
     return LibvirtError(LibvirtCode.INTERNAL_ERROR, domain, message)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from secretd.doors.libvirt_errors import internal_fault, invalid_argument
+from secretd.doors.libvirt_errors import internal_error, invalid_argument
 from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError
 from secretd.wire.libvirt_bodies import Parameter
 from secretd.wire.libvirt_procedures import ParameterType
@@ -54,7 +54,7 @@ def read_identity(parameters: Sequence[Parameter]) -> Identity:
     """
     for name, _, _ in parameters:
         if len(name) >= _NAME_BYTES:
-            raise internal_fault("a parameter's name is too long", LibvirtDomain.NONE)
+            raise internal_error("a parameter's name is too long", LibvirtDomain.NONE)
     for name, _, _ in parameters:
         if name not in _TYPES:
             raise LibvirtError(

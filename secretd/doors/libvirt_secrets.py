@@ -18,8 +18,15 @@ from secretd.documents.libvirt_secret import read_libvirt_secret
 from secretd.documents.secret import write_secret
 from secretd.doors.libvirt_callbacks import secret_ref
 from secretd.doors.libvirt_connection import LibvirtConnection
-from secretd.doors.libvirt_errors import internal_fault, invalid_argument, refuse_flags, rpc_fault
-from secretd.errors import InvalidDocumentError, LibvirtDomain, LibvirtError, NotFoundError, OperationInvalidError
+from secretd.doors.libvirt_errors import internal_error, invalid_argument, refuse_flags, rpc_error
+from secretd.errors import (
+    InvalidDocumentError,
+    LibvirtDomain,
+    LibvirtError,
+    NotFoundError,
+    OperationInvalidError,
+    SecretdError,
+)
 from secretd.model import Permission, SecretValue, Usage
 from secretd.wire import libvirt_bodies as bodies
 from secretd.wire.libvirt_procedures import USAGE_TYPES, DefineFlag, ListFlag
@@ -36,9 +43,10 @@ async def num_of_secrets(connection: LibvirtConnection, _: None) -> bytes:
 async def list_secrets(connection: LibvirtConnection, most: int) -> bytes:
     """Give the ids of secrets, and at most so many."""
     if most < 0:
-        raise rpc_fault("a number of ids is not negative")
+        raise rpc_error("a number of ids is not negative")
     if most > limits.LIBVIRT_LISTED_SECRETS:
-        raise rpc_fault(f"at most {limits.LIBVIRT_LISTED_SECRETS} ids can be asked for")
+        raise rpc_error(f"at most {limits.LIBVIRT_LISTED_SECRETS} ids can be asked for")
+    connection.admit(Permission.SEARCH)
     entries = await _entries(connection, ops.List(), most)
     return bodies.strings_reply([str(entry.secret).encode() for entry in entries])
 
@@ -87,7 +95,7 @@ async def define_xml(connection: LibvirtConnection, arguments: tuple[bytes, int]
     try:
         changed = await connection.call(ops.Define(wanted))
     except OperationInvalidError as error:
-        raise internal_fault(error.message, LibvirtDomain.SECRET) from None
+        raise internal_error(error.message, LibvirtDomain.SECRET) from None
     return secret_ref(changed.secret, wanted.attributes.usage)
 
 
@@ -131,8 +139,12 @@ async def event_register_any(connection: LibvirtConnection, arguments: tuple[int
     event_id, secret = arguments
     connection.admit(Permission.SEARCH)
     number = connection.callbacks.register(event_id, UUID(bytes=secret) if secret is not None else None)
-    # To all secrets, whatever is registered: who wants to be told of which is looked at when it is told.
-    await connection.call(ops.Subscribe())
+    try:
+        # To all secrets, whatever is registered: who wants to be told of which is looked at when it is told.
+        await connection.call(ops.Subscribe())
+    except SecretdError:
+        connection.callbacks.deregister(number)
+        raise
     return bodies.int_reply(number)
 
 
@@ -140,7 +152,7 @@ async def event_deregister_any(connection: LibvirtConnection, number: int) -> by
     """End a registration."""
     connection.callbacks.deregister(number)
     if not connection.callbacks.any:
-        await connection.call(ops.Unsubscribe())
+        connection.hear_no_more()
     return _NOTHING
 
 
@@ -157,7 +169,7 @@ async def _entries(connection: LibvirtConnection, page: ops.List, most: int) -> 
 
 
 def _too_many() -> LibvirtError:
-    return internal_fault(f"there are more than {limits.LIBVIRT_LISTED_SECRETS} secrets, which no reply can hold")
+    return internal_error(f"there are more than {limits.LIBVIRT_LISTED_SECRETS} secrets, which no reply can hold")
 
 
 def _wanted(flags: int, those: int, others: int) -> bool | None:

@@ -12,7 +12,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-from secretd.doors.libvirt_errors import internal_fault, invalid_argument
+from secretd.doors.libvirt_errors import internal_error, invalid_argument
 from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError
 from secretd.model import Mode
 
@@ -39,13 +39,13 @@ def judge_uri(given: bytes | None, mode: Mode) -> str:
         LibvirtError: it is none, or another driver's, host's or mode's.
     """
     if given is None:
-        raise internal_fault("no URI was given")
+        raise internal_error("no URI was given")
     text = given.decode("ascii", "replace")
     if not text:
         raise _no_driver("an empty URI names no driver")
     found = _URI.fullmatch(text)
     if found is None or not _ALLOWED.fullmatch(text) or text.startswith(":"):
-        raise internal_fault("the URI is not well-formed", LibvirtDomain.URI)
+        raise internal_error("the URI is not well-formed", LibvirtDomain.URI)
     if found["scheme"] is None:
         raise _no_driver("the URI names no driver")
     _judge_scheme(found["scheme"])
@@ -75,7 +75,7 @@ def _judge_path(path: str, mode: Mode) -> None:
     if path == "/embed":
         raise invalid_argument("secrets are not embedded here", LibvirtDomain.URI)
     if path != f"/{mode.value}":
-        raise internal_fault(f"this daemon is secret:///{mode.value}", LibvirtDomain.NONE)
+        raise internal_error(f"this daemon is secret:///{mode.value}", LibvirtDomain.NONE)
 
 
 def _no_driver(message: str) -> LibvirtError:

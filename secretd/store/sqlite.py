@@ -183,7 +183,7 @@ class SqliteStore(Store):
             (outcome,) = self._database.apply([commit])
         finally:
             self._pace.took(perf_counter() - began_s)
-        self._look_after_log()
+            self._look_after_log()
         if isinstance(outcome, Exception):
             raise outcome
         self._changes.publish(outcome.revision, outcome.changes)

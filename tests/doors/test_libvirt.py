@@ -285,6 +285,31 @@ def test_read_only_comes_before_all_else(tmp_path: Path) -> None:
     run(test())
 
 
+def test_what_a_daemon_says_of_its_user_is_logged_and_decides_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "secretd.doors.libvirt_connection")
+    claims = {
+        b"unix-user-id": xdr.int32(4) + xdr.uint64(1_000),
+        b"user-name": xdr.int32(7) + xdr.string(b"\xff" + b"a" * 99),
+    }
+    body = xdr.uint32(3) + b"".join(xdr.string(name) + value for name, value in claims.items())
+
+    async def test() -> None:
+        async with open_core(tmp_path) as core:
+            peer = await opened(core, "rw")
+            token = xdr.string("system.token") + xdr.int32(7) + xdr.string(TOKEN)
+            await peer.call(Procedure.CONNECT_SET_IDENTITY, body + token + xdr.uint32(0))
+            (record,) = caplog.records
+            said = vars(record)
+            assert said["claims"] == {"unix-user-id": 1_000, "user-name": "\\xff" + "a" * 63}
+            assert said["elevated"] is True
+            assert TOKEN.decode() not in repr(said)
+            assert await code_of(peer, Procedure.SECRET_DEFINE_XML, xdr.string(DOCUMENT) + xdr.uint32(0)) is OK
+
+    run(test())
+
+
 def test_the_token_is_shown_anew_each_time(tmp_path: Path) -> None:
     async def test() -> None:
         async with open_core(tmp_path) as core:
@@ -421,9 +446,9 @@ def test_every_error_is_written_as_its_class_says(kind: type[SecretdError]) -> N
     assert refused.message == "what went wrong"
 
 
-def test_a_fault_is_written_as_it_says() -> None:
-    fault = LibvirtError(LibvirtCode.XML_DETAIL, LibvirtDomain.SECRET, "line 1")
-    refused = refusal(Packet(PROGRAM, VERSION, 1, Kind.REPLY, 0, Status.ERROR, error_body(fault)))
+def test_an_error_of_libvirts_own_is_written_as_it_says() -> None:
+    error = LibvirtError(LibvirtCode.XML_DETAIL, LibvirtDomain.SECRET, "line 1")
+    refused = refusal(Packet(PROGRAM, VERSION, 1, Kind.REPLY, 0, Status.ERROR, error_body(error)))
     assert (refused.code, refused.domain, refused.level, refused.message) == (35, 30, 2, "line 1")
 
 

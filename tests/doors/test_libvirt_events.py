@@ -14,6 +14,7 @@ from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import Everything, Target
 from secretd.doors.libvirt_connection import Host
+from secretd.errors import SealError
 from secretd.model import Attributes, Caller, Permission, SecretDocument, SecretValue, Usage, UsageType
 from secretd.wire import xdr
 from secretd.wire.libvirt_procedures import PROGRAM, EventId, Kind, LifecycleEvent, Procedure
@@ -138,6 +139,29 @@ def test_a_registration_ends_when_asked_and_by_its_own_connection_only(tmp_path:
             await one.call(Procedure.CONNECT_SECRET_EVENT_DEREGISTER_ANY, xdr.int32(number))
             await core.call(ops.Delete(A))
             assert await heard(core, one) == []
+
+    run(test())
+
+
+def test_a_registration_that_fails_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sealed(*_: object) -> None:
+        raise SealError("not yet")
+
+    async def test() -> None:
+        async with open_core(tmp_path) as core:
+            peer = await connected(host_of(core))
+            with monkeypatch.context() as patch:
+                patch.setattr(core.service, "call", sealed)
+                with pytest.raises(Refused) as refused:
+                    await register(peer, EventId.LIFECYCLE)
+                assert refused.value.message == "not yet"
+            number = await register(peer, EventId.LIFECYCLE)
+            with monkeypatch.context() as patch:
+                # What was registered can be given up, whatever the daemon's state.
+                patch.setattr(core.service, "call", sealed)
+                await peer.call(Procedure.CONNECT_SECRET_EVENT_DEREGISTER_ANY, xdr.int32(number))
+            await core.call(ops.Define(named(A, "a")))
+            assert await heard(core, peer) == []
 
     run(test())
 

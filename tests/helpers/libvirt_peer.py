@@ -26,7 +26,7 @@ def host_of(core: Core, mode: Mode = Mode.SESSION) -> Host:
     return Host(core.service, mode, lambda token, peer: token == TOKEN and peer.uid == OWNER.uid)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Refused(Exception):  # noqa: N818  # what a call was answered, which a test expects
     """A call was answered by an error."""
 
