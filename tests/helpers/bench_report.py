@@ -18,6 +18,8 @@ def tables(report: Report) -> Iterator[str]:
         yield from _operations(report)
     if "scale" in report:
         yield from _scale(report["scale"])
+    if "libvirt" in report:
+        yield from _libvirt(report["libvirt"])
 
 
 def _operations(report: Report) -> Iterator[str]:
@@ -52,6 +54,33 @@ def _scale(scale: Sequence[Report]) -> Iterator[str]:
             rate = f"{figures['rate']:10,.0f} {figures['p50_us']:8,.0f} {figures['p99_us']:8,.0f}"
             yield f"{start}  {name:17} {rate}"
             start = " " * len(start)
+
+
+def _libvirt(report: Report) -> Iterator[str]:
+    yield f"{'':32} {'secretd':>19} {'libvirtd ' + report['machine']['libvirtd']:>19}"
+    heads = f"{'a second':>10} {'p50 µs':>8}"
+    yield f"{'secrets':>7} {'operation':15} {'clients':>8} {heads} {heads} {'ratio':>8}   asked / found"
+    for size in report["sizes"]:
+        for operation in size["operations"]:
+            ours, theirs = (operation[name] for name in ("secretd", "libvirtd"))
+            yield (
+                f"{size['secrets']:7,} {operation['name']:15} {operation['clients']:8}"
+                f" {ours['rate']:10,.0f} {ours['p50_us']:8,.0f} {theirs['rate']:10,.0f} {theirs['p50_us']:8,.0f}"
+                f" {operation['ratio']:6.2f} x   {_verdict(operation)}"
+            )
+        if "start" in size:
+            start = size["start"]
+            yield (
+                f"{size['secrets']:7,} {'start':15} {'':8} {start['secretd']:17.2f} s {start['libvirtd']:17.2f} s"
+                f" {start['ratio']:6.1f} x   {_verdict(start)}"
+            )
+
+
+def _verdict(figures: Report) -> str:
+    asked, found = figures["asked"], figures["found"]
+    if asked is None:
+        return ""
+    return f"{asked:.0f} x / {found:.2f} x{'' if found >= asked else '   missed'}"
 
 
 def draw(scale: Sequence[Report], path: Path) -> None:

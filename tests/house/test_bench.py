@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from helpers.bench_cases import CASES
+from helpers.bench_libvirt import MANY, ONE, TOGETHER
+from helpers.bench_libvirt_workers import require_binding
 from helpers.bench_yardsticks import VALUE_SIZES
+from helpers.libvirt_raw import RawConnection
+from helpers.libvirtd import secret_driver, session_libvirtd
 
 BENCH = Path(__file__).resolve().parents[2] / "contrib" / "bench"
 
@@ -19,6 +23,13 @@ FIGURES = {"rate", "p50_us", "p99_us"}
 def bench(*options: str) -> str:
     command = [sys.executable, "-P", str(BENCH), "--quick", *options]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def refused(*options: str) -> str:
+    command = [sys.executable, "-P", str(BENCH), "--quick", *options]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    return done.stderr
 
 
 def report(*options: str) -> dict[str, Any]:
@@ -57,3 +68,39 @@ def test_it_prints_tables_for_people() -> None:
     lines = bench("--scale").splitlines()
     assert lines[0].split()[0] == "secrets"
     assert lines[1].split()[0] == "100"
+
+
+def test_it_reports_every_operation_beside_libvirtds() -> None:
+    require_binding()
+    secret_driver()
+    found = report("--libvirt")["libvirt"]
+    assert found["machine"]["libvirtd"]
+    for size in found["sizes"]:
+        operations = [(operation["name"], operation["clients"]) for operation in size["operations"]]
+        assert operations == [*((name, 1) for name in ONE), *((name, MANY) for name in TOGETHER)]
+        for operation in size["operations"]:
+            assert set(operation["secretd"]) == set(operation["libvirtd"]) == FIGURES
+            assert operation["ratio"] > 0
+            assert operation["found"] > 0
+        assert size["start"]["secretd"] > 0
+        assert size["start"]["libvirtd"] > 0
+
+
+def test_a_libvirtd_that_runs_already_is_measured_and_left_empty() -> None:
+    require_binding()
+    with session_libvirtd() as running:
+        lines = bench("--libvirtd", running.client_uri()).splitlines()
+        assert "get-value" in lines[2]
+        assert not any("start" in line for line in lines)
+        with RawConnection(running) as connection:
+            connection.open(running.uri)
+            assert connection.call("NUM_OF_SECRETS")["result"] == [0]
+
+
+def test_a_libvirtd_with_secrets_is_left_alone() -> None:
+    require_binding()
+    with session_libvirtd() as running, RawConnection(running) as connection:
+        connection.open(running.uri)
+        connection.call("DEFINE_XML", "<secret/>", 0)
+        assert "that libvirtd has secrets" in refused("--libvirtd", running.client_uri())
+        assert connection.call("NUM_OF_SECRETS")["result"] == [1]
