@@ -11,7 +11,7 @@ The rules it keeps:
   peer's fault, come after the messages before them, and stick.
 - A message that is longer than limits.LIBVIRT_MESSAGE_BYTES is read to its end and not kept: of whoever takes every
   packet before more is received, no more is ever held than that and what was received last.
-- No descriptor is kept.  A message may announce some, as libvirt's do: then each comes with a byte of its own behind
+- No descriptor is kept.  A call may announce some, as libvirt's do: then each comes with a byte of its own behind
   the message, and such bytes are skipped; without the descriptors they break the framing, as libvirt's daemon has it.
 
 Source: libvirt 12.8, src/rpc/virnetprotocol.x and docs/kbase/internals/rpc.rst; which lengths and counts end the
@@ -42,12 +42,11 @@ _REPLY, _MESSAGE = int(Kind.REPLY), int(Kind.MESSAGE)
 _MESSAGE_SERIAL = 1
 _OK, _ERROR = int(Status.OK), int(Status.ERROR)
 
-_PLAIN = {int(Kind.CALL_WITH_FDS): int(Kind.CALL), int(Kind.REPLY_WITH_FDS): int(Kind.REPLY)}
-"""The kinds whose descriptors come behind the message, and what is left of them without."""
+_CALL, _CALL_WITH_FDS = int(Kind.CALL), int(Kind.CALL_WITH_FDS)
 
 _BAD_LENGTH = f"a message has {_HEADER_BYTES} to {limits.LIBVIRT_FRAME_BYTES} bytes"
-_BAD_COUNT = f"a message with descriptors says how many, at most {limits.LIBVIRT_DESCRIPTORS}"
-_NO_DESCRIPTORS = "a message announced descriptors that did not come"
+_BAD_COUNT = f"a call with descriptors says how many, at most {limits.LIBVIRT_DESCRIPTORS}"
+_NO_DESCRIPTORS = "a call announced descriptors that did not come"
 _CUT_OFF = "the stream ended inside a message"
 _AFTER_END = "nothing is received after the end of the stream"
 
@@ -146,7 +145,7 @@ class LibvirtFraming:
         left = len(self._buffer) - start
         if left >= _HEADER_BYTES and self._oversize is None:
             length, program, version, procedure, kind, serial, status = _HEADER.unpack_from(self._buffer, start)
-            if _HEADER_BYTES <= length <= left and length <= _MOST_KEPT and kind not in _PLAIN:
+            if _HEADER_BYTES <= length <= left and length <= _MOST_KEPT and kind != _CALL_WITH_FDS:
                 body = bytes(self._buffer[start + _HEADER_BYTES : start + length])
                 self._drop(length)
                 return Packet(program, version, procedure, kind, serial, status, body)
@@ -191,7 +190,7 @@ class LibvirtFraming:
     def _cut(self, left: int) -> Packet | Pause:
         length, program, version, procedure, kind, serial, status = _HEADER.unpack_from(self._buffer, self._start)
         head, announced = _HEADER.size, 0
-        if kind in _PLAIN:
+        if kind == _CALL_WITH_FDS:
             head += _WORD.size
             if length < head:
                 self._break(_BAD_COUNT)
@@ -200,7 +199,7 @@ class LibvirtFraming:
             (announced,) = _WORD.unpack_from(self._buffer, self._start + _HEADER.size)
             if announced > limits.LIBVIRT_DESCRIPTORS:
                 self._break(_BAD_COUNT)
-            kind = _PLAIN[kind]
+            kind = _CALL
         if length > limits.LIBVIRT_MESSAGE_BYTES:
             self._oversize = Packet(program, version, procedure, kind, serial, status, b"", oversize=True)
             self._announced = announced

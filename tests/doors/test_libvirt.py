@@ -300,7 +300,7 @@ def test_what_a_daemon_says_of_its_user_is_logged_and_decides_nothing(
             peer = await opened(core, "rw")
             token = xdr.string("system.token") + xdr.int32(7) + xdr.string(TOKEN)
             await peer.call(Procedure.CONNECT_SET_IDENTITY, body + token + xdr.uint32(0))
-            (record,) = caplog.records
+            (record,) = (record for record in caplog.records if record.message == "identity")
             said = vars(record)
             assert said["claims"] == {"unix-user-id": 1_000, "user-name": "\\xff" + "a" * 63}
             assert said["elevated"] is True
