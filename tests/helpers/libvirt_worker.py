@@ -2,7 +2,7 @@
 
 It reads requests, one JSON object a line, and writes what each came to: ``{"result": ...}``, libvirt's own error as
 ``{"error": [code, domain, level]}``, or ``{"raised": ...}`` where the binding itself refuses.  A secret is named by its
-UUID, and is the object that the connection had last for it, however stale that is.
+UUID, and is the object that the connection had last for it, however stale that is; else it is looked up.
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ class _Client:
         self.callbacks: list[int] = []
         self.events: list[list[Any]] = []
         self.told = threading.Condition()
+
+    def secret(self, uuid: str) -> Any:
+        """Give the object for a secret: what the connection had last for it, or what it finds."""
+        if uuid not in self.secrets:
+            self.secrets[uuid] = self.connection.secretLookupByUUIDString(uuid)
+        return self.secrets[uuid]
 
     def show(self, result: Any) -> Any:
         """Make a result JSON, and remember the secrets in it."""
@@ -99,15 +105,13 @@ def _call(request: Request) -> Any:
     client = _clients[request["on"]]
     target = client.connection
     if "secret" in request:
-        if request["secret"] not in client.secrets:
-            return "a secret that this connection never had"
-        target = client.secrets[request["secret"]]
+        target = client.secret(request["secret"])
     return client.show(getattr(target, request["call"])(*map(_read, request["arguments"])))
 
 
 def _listen(request: Request) -> Any:
     client = _clients[request["on"]]
-    secret = client.secrets[request["secret"]] if request.get("secret") else None
+    secret = client.secret(request["secret"]) if request.get("secret") else None
     keep = client.lifecycle if request["event"] == libvirt.VIR_SECRET_EVENT_ID_LIFECYCLE else client.value_changed
     client.callbacks.append(client.connection.secretEventRegisterAny(secret, request["event"], keep, request["label"]))
     return client.callbacks[-1]
