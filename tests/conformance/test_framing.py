@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -52,6 +53,10 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "SET_IDENTITY": ([("user-name", "string", "x"), ("process-id", "llong", 1)], 0),
 }
 """Of every procedure that takes any."""
+
+
+def number(value: int) -> bytes:
+    return struct.pack(">I", value)
 
 
 def opened(target: Target) -> RawConnection:
@@ -199,6 +204,36 @@ def test_a_header_is_answered_in_the_same_way(pair: Pair, data: bytes, answers: 
     assert len(said) == answers
 
 
+@pytest.mark.parametrize("count", [1, 2, 32])
+def test_descriptors_are_taken_and_let_go(pair: Pair, count: int) -> None:
+    def ask(connection: RawConnection) -> tuple[list[Said], Said]:
+        connection.send(frame("GET_TYPE", body=number(count), kind=CALL_WITH_FDS, serial=SERIAL))
+        for _ in range(count):
+            # As libvirt's clients do: each behind the frame, with a byte of its own.
+            socket.send_fds(connection.socket, [b"\0"], [connection.socket.fileno()])
+        return connection.settle(1), connection.exchange(GET_URI)
+
+    said, _ = compare(pair, ask)
+    assert said[0]["result"] == ["secret"]
+
+
+def test_a_descriptor_that_was_not_announced_is_passed_over(pair: Pair) -> None:
+    def ask(connection: RawConnection) -> tuple[list[Said], Said]:
+        socket.send_fds(connection.socket, [GET_TYPE], [connection.socket.fileno()])
+        return connection.settle(1), connection.exchange(GET_URI)
+
+    said, _ = compare(pair, ask)
+    assert said[0]["result"] == ["secret"]
+
+
+def test_an_announced_descriptor_that_does_not_come_ends_the_connection(pair: Pair) -> None:
+    announcing = frame("GET_TYPE", body=number(1), kind=CALL_WITH_FDS, serial=SERIAL)
+
+    said, _ = compare(pair, ask_in_one_piece(announcing + GET_TYPE, 1))
+
+    assert said == [END]
+
+
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_a_body_may_be_cut_anywhere(pair: Pair, name: str) -> None:
     whole = arguments_of(name, *ARGUMENTS[name])
@@ -215,10 +250,6 @@ def test_what_stands_behind_a_body_is_passed_over(pair: Pair, name: str, behind:
     whole = arguments_of(name, *ARGUMENTS[name])
 
     compare(pair, lambda connection: (connection.call(name, body=whole + behind), connection.call("GET_TYPE")))
-
-
-def number(value: int) -> bytes:
-    return struct.pack(">I", value)
 
 
 BODIES: dict[str, tuple[str, bytes]] = {

@@ -47,9 +47,9 @@ class LibvirtClient:
         )
         self.open("rw")
 
-    def open(self, name: str, *, read_only: bool = False, uri: str | None = None) -> Outcome:
+    def open(self, name: str, *, read_only: bool = False) -> Outcome:
         """Open one more connection."""
-        return self.ask("open", name, uri=uri or self._target.client_uri(read_only=read_only), read_only=read_only)
+        return self.ask("open", name, uri=self._target.client_uri(read_only=read_only), read_only=read_only)
 
     def call(self, function: str, *arguments: Any, on: str = "rw", secret: str | None = None) -> Outcome:
         """Call a function of a connection, or of a secret that it was given."""

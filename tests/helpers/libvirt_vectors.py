@@ -16,19 +16,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from helpers.libvirt_frames import MESSAGE, PROCEDURES
-from helpers.libvirt_raw import END, RawConnection, Said
+from helpers.libvirt_raw import RawConnection, Said
 from helpers.libvirt_target import Target
+from helpers.tree import ROOT
 
-PATH = Path(__file__).parents[1] / "vectors" / "libvirt-calls.json"
+_PATH = ROOT / "tests" / "vectors" / "libvirt-calls.json"
 
 _REGISTER = PROCEDURES["EVENT_REGISTER_ANY"].number
 _EVENTS = {PROCEDURES[name].number for name in ("EVENT_LIFECYCLE", "EVENT_VALUE_CHANGED")}
@@ -44,7 +44,7 @@ Observed = list[Any]
 @cache
 def recordings() -> Mapping[str, Any]:
     """Read the file of recordings."""
-    contents: Mapping[str, Any] = json.loads(PATH.read_text())
+    contents: Mapping[str, Any] = json.loads(_PATH.read_text(encoding="ascii"))
     return contents
 
 
@@ -52,28 +52,14 @@ def recorded(name: str, version: str) -> Observed:
     """Give what a libvirtd of this version answered in a case."""
     case = recordings()["cases"][name]
     otherwise = case.get(version, {})
-    return [otherwise.get(str(at), answer_of(step)) for at, step in enumerate(case["steps"])]
-
-
-def answer_of(step: Step) -> Any:
-    """Give what a step of the recording says it is answered."""
-    return step.get("reply", step.get("frames"))
+    return [otherwise.get(str(at), step.get("reply", step.get("frames"))) for at, step in enumerate(case["steps"])]
 
 
 def play(name: str, target: Target) -> Observed:
     """Have a daemon, which has no secrets yet, answer a case."""
-    return play_steps(recordings()["cases"][name]["steps"], target, recordings()["uuids"])
-
-
-def play_steps(steps: Iterable[Step], target: Target, uuids: Iterable[str]) -> Observed:
-    """Have a daemon answer these steps.
-
-    Args:
-        uuids: those that the steps bring along; any other one is the daemon's own.
-    """
     with ExitStack() as stack:
-        player = _Player(target, _Made(frozenset(uuids)), stack)
-        return [player.step(step) for step in steps]
+        player = _Player(target, _Made(frozenset(recordings()["uuids"])), stack)
+        return [player.step(step) for step in recordings()["cases"][name]["steps"]]
 
 
 @dataclass(slots=True)
@@ -169,13 +155,10 @@ _STEPS: Mapping[str, Callable[[_Player, str, Step], Any]] = {
 }
 
 
-def first_difference(steps: Iterable[Step], expected: Observed, observed: Observed) -> str:
-    """Show the first step that was answered otherwise, or "" if there is none."""
-    for step, wanted, got in zip(steps, expected, observed, strict=True):
+def first_difference(name: str, expected: Observed, observed: Observed) -> str:
+    """Show the first step of a case that was answered otherwise, or "" if there is none."""
+    for step, wanted, got in zip(recordings()["cases"][name]["steps"], expected, observed, strict=True):
         if wanted != got:
             asked = {name: part for name, part in step.items() if name not in {"reply", "frames"}}
             return f"{json.dumps(asked)[:600]}\n  libvirt: {json.dumps(wanted)}\n  it:      {json.dumps(got)}"
     return ""
-
-
-__all__ = ["END", "PATH", "answer_of", "first_difference", "play", "play_steps", "recorded", "recordings"]
