@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import time
 from collections.abc import Iterator
@@ -51,11 +50,6 @@ class RawConnection:
         """Wait for a frame or the end."""
         whole = self._frame(time.monotonic() + deadline_s)
         return describe(whole) if whole else END
-
-    def has_something(self) -> bool:
-        """Tell whether anything, the end included, has come that was not received yet."""
-        ready, _, _ = select.select([self.socket], [], [], 0)
-        return bool(self._received or ready)
 
     def call(self, procedure: str | int, *arguments: Any, **header: Any) -> Said:
         """Make a call and wait for its reply; see ``frame`` for what may be said."""

@@ -23,7 +23,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from helpers.libvirt_frames import MESSAGE, PROCEDURES
+from helpers.libvirt_frames import MESSAGE, PROCEDURES, Header
 from helpers.libvirt_raw import RawConnection, Said
 from helpers.libvirt_target import Target
 from helpers.tree import ROOT
@@ -117,8 +117,7 @@ class _Player:
     def call(self, name: str, step: Step) -> Said:
         call = self._frame(step)
         said = self.connections[name].exchange(call)
-        is_register = int.from_bytes(call[12:16], "big") == _REGISTER and "result" in said
-        if is_register:
+        if Header.of(call).procedure == _REGISTER and "result" in said:
             return {"result": [self.made.callback(said["result"][0])]}
         return self.made.named(said)
 
@@ -159,6 +158,6 @@ def first_difference(name: str, expected: Observed, observed: Observed) -> str:
     """Show the first step of a case that was answered otherwise, or "" if there is none."""
     for step, wanted, got in zip(recordings()["cases"][name]["steps"], expected, observed, strict=True):
         if wanted != got:
-            asked = {name: part for name, part in step.items() if name not in {"reply", "frames"}}
+            asked = {key: part for key, part in step.items() if key not in {"reply", "frames"}}
             return f"{json.dumps(asked)[:600]}\n  libvirt: {json.dumps(wanted)}\n  it:      {json.dumps(got)}"
     return ""
