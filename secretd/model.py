@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType, NoReturn
 from uuid import UUID
@@ -121,16 +122,69 @@ class SecretDocument:
 
 
 class Permission(Enum):
-    """What a caller may be allowed to do, in libvirt's terms. Source: libvirt's access/viraccessperm.h."""
+    """What a caller may be allowed to do, in libvirt's terms but for ``append``.
+
+    Source: libvirt's access/viraccessperm.h; docs/access.md, "Permissions".
+    """
 
     SEARCH = "search"
     GETATTR = "getattr"
     READ = "read"
     READ_SECURE = "read-secure"
+    APPEND = "append"
     WRITE = "write"
     SAVE = "save"
     DELETE = "delete"
     ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The system service that a process belongs to.
+
+    Attributes:
+        name: of the unit, such as ``nginx.service``.
+        invocation: systemd's id of its present run, 32 hex digits; None if systemd does not say.
+    """
+
+    name: str
+    invocation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Executable:
+    """The file that a process runs.
+
+    Attributes:
+        path: absolute, as the kernel spells it.
+        trusted: nobody but root can write the file at this path or put another there, and it is the one that runs.
+    """
+
+    path: str
+    trusted: bool
+
+
+class Process(ABC):
+    """The process that a caller is: what the kernel says of it beyond its ids.
+
+    Each is looked up when it is first asked for, and kept.  None means that it is not known, or was not certain to
+    be about this process; nothing is raised.
+    """
+
+    @abstractmethod
+    def unit(self) -> Unit | None:
+        """Say which system service it belongs to."""
+
+    @abstractmethod
+    def executable(self) -> Executable | None:
+        """Say which file it runs."""
+
+    @abstractmethod
+    def sha256(self) -> str | None:
+        """Give the hash of the file it runs, 64 lower-case hex digits; None if that is not trusted or too large.
+
+        The whole file is read, once for each version of it: to be asked only of one that a grant names.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +195,8 @@ class Caller:
         uid, gid, groups, pid: from the kernel at connect; pid is 0 where it belongs to another namespace.
         read_only: came by a ``-ro`` socket: never writes and never has a value revealed.
         elevated: proved to be the host's machinery; lifts only the bar of private.
+        label: the security label, if a security module gives one.
+        process: what else is known of the process; None if the kernel gives no handle of it.
     """
 
     uid: int
@@ -149,6 +205,21 @@ class Caller:
     groups: tuple[int, ...] = ()
     read_only: bool = False
     elevated: bool = False
+    label: str | None = None
+    process: Process | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """What the kernel lets the daemon know of its callers beyond their ids.
+
+    Attributes:
+        handles: it gives a handle of a caller's process, so that its unit can be known.
+        executables: it also lets the daemon see which file another user's process runs.
+    """
+
+    handles: bool = False
+    executables: bool = False
 
 
 class Mode(Enum):
