@@ -19,7 +19,14 @@ UUIDS = tuple(f"{number:08x}-1111-4222-8333-444444444444" for number in range(4)
 ELEMENTS = {"volume": "volume", "ceph": "name", "iscsi": "target", "tls": "name", "vtpm": "name", "none": "name"}
 NUMBERS = {"none": 0, "volume": 1, "ceph": 2, "iscsi": 3, "tls": 4, "vtpm": 5}
 
-USAGES = (("volume", "/srv/one"), ("ceph", "two"), ("tls", "three"), ("iscsi", "th<ee & é"), ("vtpm", " "), ("none", "x"))
+USAGES = (
+    ("volume", "/srv/one"),
+    ("ceph", "two"),
+    ("tls", "three"),
+    ("iscsi", "th<ee & é"),
+    ("vtpm", " "),
+    ("none", "x"),
+)
 
 CHANGING = tuple((kind, "changes its type") for kind in ("ceph", "tls", "vtpm"))
 """The usages of the first secret, and of no other: so their type may change and meet nobody's."""
