@@ -50,6 +50,24 @@ QUOTA_BYTES = Limit(
     seen="quota",
 )
 
+# Grants.
+
+GRANT_NAME_CHARACTERS = Limit(64, "characters", source="ours", seen="invalid-document")
+GRANT_DESCRIPTION_BYTES = Limit(
+    1_024,
+    "bytes of UTF-8",
+    source="with the three below, and each character escaped at its longest, a document stays under DOCUMENT_BYTES",
+    seen="invalid-document",
+)
+EXECUTABLE_PATH_BYTES = Limit(1_024, "bytes of UTF-8", source="ours; a quarter of PATH_MAX", seen="invalid-document")
+GRANT_SCOPES = Limit(64, "scopes", source="ours; of one grant: grants add up", seen="invalid-document")
+GRANT_PATTERNS_BYTES = Limit(
+    6_144,
+    "bytes of UTF-8",
+    source="ours; of all patterns of one grant: the longest, and half as much",
+    seen="invalid-document",
+)
+
 # Documents.
 
 DOCUMENT_BYTES = Limit(65_536, "bytes", source="DESIGN: the native door", seen="invalid-xml")

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.tree import ROOT
 
-FOUNDATION = {"addresses", "errors", "fields", "limits", "model", "operations"}
+FOUNDATION = {"addresses", "errors", "fields", "grants", "limits", "model", "operations"}
 """What everything may import."""
 
 EDGES = {
@@ -27,6 +27,7 @@ EDGES = {
     "addresses": set(),
     "errors": set(),
     "fields": set(),
+    "grants": set(),
     "limits": set(),
     "model": set(),
     "operations": set(),

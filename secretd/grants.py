@@ -1,0 +1,305 @@
+"""The nouns of grants: whom one names, what it permits, which secrets it reaches, and until when.
+
+Constructors refuse whatever docs/access.md refuses, so that a grant that is there can be written, read again, kept
+and judged, and nothing in it has to be looked at twice.  What a grant means for a caller and a secret is
+core/matching.py's.
+
+Source: docs/access.md, "Permissions" and "Grants".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Final
+from uuid import UUID
+
+from secretd import limits
+from secretd.errors import InvalidDocumentError
+from secretd.model import Permission, UsageType, check_text
+
+LARGEST_ID: Final = 2**32 - 2
+"""Of users and groups: the number above it is none, but chown(2)'s word for leaving an owner as he is."""
+
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
+_UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]+\.service")  # systemd.unit(5), "Description"
+_UNIT_CHARACTERS: Final = 255  # the same: UNIT_NAME_MAX with its zero byte
+_SHA256 = re.compile("[0-9a-f]{64}")
+_PLAIN_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[^/]+)+")
+_TIME = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
+
+
+# What is permitted.
+
+
+class PermissionSet(Enum):
+    """A ready-made set of permissions, by its name in a document."""
+
+    ALL = "all"
+    READ_ONLY = "read-only"
+    NO_DELETE = "no-delete"
+    APPEND_ONLY = "append-only"
+    DELETE_ONLY = "delete-only"
+
+
+_READING = frozenset({Permission.SEARCH, Permission.GETATTR, Permission.READ, Permission.READ_SECURE})
+_APPENDING = frozenset({Permission.APPEND, Permission.SAVE})
+
+PERMISSIONS_OF: Mapping[PermissionSet, frozenset[Permission]] = MappingProxyType(
+    {
+        PermissionSet.ALL: frozenset(Permission) - {Permission.ADMIN},
+        PermissionSet.READ_ONLY: _READING,
+        PermissionSet.NO_DELETE: _READING | _APPENDING,
+        PermissionSet.APPEND_ONLY: _APPENDING,
+        PermissionSet.DELETE_ONLY: frozenset({Permission.SEARCH, Permission.GETATTR, Permission.DELETE}),
+    }
+)
+"""What each ready-made set permits. Source: docs/access.md, "Permissions"."""
+
+
+# Whom it is for.
+
+
+class PrincipalKind(Enum):
+    """By what evidence a principal is known."""
+
+    USER = "user"
+    GROUP = "group"
+    UNIT = "unit"
+    ANYONE = "anyone"
+
+
+INTERPRETERS: Final = (
+    *("sh", "bash*", "rbash", "dash", "ash", "zsh*", "ksh*", "mksh*", "lksh", "yash", "fish", "csh", "tcsh", "bsd-csh"),
+    *("pwsh", "busybox*", "toybox*"),
+    *("python*", "pypy*", "perl*", "ruby*", "jruby*", "lua*", "php*", "tclsh*", "wish*", "expect*", "guile*"),
+    *("node", "nodejs*", "node[0-9]*", "deno", "bun", "java*", "jshell", "dotnet", "mono*", "beam*", "erl", "julia"),
+    *("R", "Rscript", "octave*", "ghci*", "sbcl", "emacs*", "gdb*", "make"),
+    *("awk", "gawk*", "mawk", "nawk", "original-awk", "sed"),
+    *("env", "ld.so", "ld-*.so*", "ld64.so*", "ld-linux*", "ld-musl*"),
+)
+"""Names of executables that no grant may name, as patterns of a shell.
+
+Each runs whatever program it is told to, with the rights of nobody but the caller's: a grant to one would be a grant to
+every script of the user, group or unit, and look like less.  The dynamic linker and env are among them, for they run
+what stands in their arguments.  No list of this kind is complete: it stops a mistake, and an operator who means to name
+what is not on it can; that only root may write the file is for the evidence to say.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutableIs:
+    """The file that the caller's process has to run, and perhaps its content.
+
+    Args:
+        path: absolute, as the kernel spells it: without doubled slashes, ``.`` and ``..``, of at most
+            limits.EXECUTABLE_PATH_BYTES bytes of UTF-8.
+        sha256: 64 lower-case hex digits.
+
+    Raises:
+        InvalidDocumentError: it is not so, or the path is an interpreter's.
+    """
+
+    path: str
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        check_text(self.path, "the path of an executable", limits.EXECUTABLE_PATH_BYTES)
+        if not is_plain_path(self.path):
+            raise InvalidDocumentError(
+                "the path of an executable is absolute, without '//', '.', '..' or '/' at its end"
+            )
+        if is_interpreter(self.path):
+            raise InvalidDocumentError(
+                "the executable is an interpreter, which is whatever it is told to run: name a user or a unit alone"
+            )
+        if self.sha256 is not None and not is_sha256(self.sha256):
+            raise InvalidDocumentError("a sha256 is 64 lower-case hex digits")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whom a grant is for: a user, a group, a unit, or anyone.
+
+    Args:
+        kind: which of them.
+        number: the uid or gid, of a user or a group only.
+        unit: the name of the service, of a unit only.
+        executable: what the process has to run besides; not of anyone.
+
+    Raises:
+        InvalidDocumentError: it names nobody, or root, who needs no grant and can be given none.
+    """
+
+    kind: PrincipalKind
+    number: int | None = None
+    unit: str | None = None
+    executable: ExecutableIs | None = None
+
+    def __post_init__(self) -> None:
+        if (self.number is None) == (self.kind in (PrincipalKind.USER, PrincipalKind.GROUP)):
+            raise InvalidDocumentError("a user or a group is named by a number, and nothing else is")
+        if self.number is not None and not 0 <= self.number <= LARGEST_ID:
+            raise InvalidDocumentError(f"the number of a user or a group is one from 0 to {LARGEST_ID}")
+        if self.kind is PrincipalKind.USER and self.number == 0:
+            raise InvalidDocumentError("root may do everything without a grant, and can be given none")
+        if (self.unit is None) == (self.kind is PrincipalKind.UNIT):
+            raise InvalidDocumentError("a unit is named by the name of a service, and nothing else is")
+        if self.unit is not None and not is_service(self.unit):
+            raise InvalidDocumentError("a unit is named as systemd names a service, with '.service' at its end")
+        if self.kind is PrincipalKind.ANYONE and self.executable is not None:
+            raise InvalidDocumentError("an executable only narrows: name a user, a group or a unit beside it")
+
+
+# Which secrets it reaches.
+
+
+@dataclass(frozen=True, slots=True)
+class EverySecret:
+    """The scope of every secret there is or will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThatSecret:
+    """The scope of one secret, by its id."""
+
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLike:
+    """The scope of secrets with a usage of one type, of which a pattern matches the id if there is one.
+
+    Args:
+        type: none stands for the secrets without a usage.
+        pattern: what it means is core/matching.py's; of 1 to limits.USAGE_ID_BYTES bytes of UTF-8.
+
+    Raises:
+        InvalidDocumentError: the type is none and there is a pattern; the pattern is empty, too long or holds what XML
+            cannot; or it is for volumes, and not spelt as a path is.
+    """
+
+    type: UsageType
+    pattern: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.pattern is None:
+            return
+        if self.type is UsageType.NONE:
+            raise InvalidDocumentError("a usage of type none has no id that a pattern could match")
+        if not self.pattern:
+            raise InvalidDocumentError("an empty pattern matches nothing")
+        check_text(self.pattern, "a pattern", limits.USAGE_ID_BYTES)
+        if self.type is UsageType.VOLUME and not is_plain_path(self.pattern):
+            raise InvalidDocumentError(
+                "a pattern for volumes begins with '/', and has no '//', '.' or '..' in it, nor '/' at its end"
+            )
+
+
+Scope = EverySecret | ThatSecret | UsageLike
+"""Which secrets a grant reaches."""
+
+
+# The grant.
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What somebody may do with some secrets, until some moment.
+
+    Args:
+        name: 1 to limits.GRANT_NAME_CHARACTERS letters and digits of ASCII, ``.``, ``_`` and ``-``; the first of them a
+            letter or a digit.
+        description: for people, of at most limits.GRANT_DESCRIPTION_BYTES bytes of UTF-8.
+        permissions: at least one; admin only if every secret is in the scope.
+        scopes: 1 to limits.GRANT_SCOPES, no two alike; their patterns have limits.GRANT_PATTERNS_BYTES bytes of UTF-8
+            at most, together.
+        expires: in UTC, to the second; from then on it gives nothing.
+
+    Raises:
+        InvalidDocumentError: one of them is not so.
+    """
+
+    name: str
+    description: str | None
+    principal: Principal
+    permissions: frozenset[Permission]
+    scopes: tuple[Scope, ...]
+    expires: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if not is_grant_name(self.name):
+            raise InvalidDocumentError(
+                f"a name has 1 to {limits.GRANT_NAME_CHARACTERS} letters, digits, '.', '_' and '-',"
+                " and begins with a letter or a digit"
+            )
+        if self.description is not None:
+            check_text(self.description, "a description", limits.GRANT_DESCRIPTION_BYTES)
+        if not self.permissions:
+            raise InvalidDocumentError("a grant gives one permission at least")
+        _check_scopes(self.scopes)
+        if Permission.ADMIN in self.permissions and EverySecret() not in self.scopes:
+            raise InvalidDocumentError("the permission admin needs the scope of all secrets")
+        if self.expires is not None and (self.expires.tzinfo is not UTC or self.expires.microsecond):
+            raise InvalidDocumentError("the end of a grant is given in UTC, to the second")
+
+
+def _check_scopes(scopes: tuple[Scope, ...]) -> None:
+    if not scopes:
+        raise InvalidDocumentError("a grant names one scope at least")
+    if len(scopes) > limits.GRANT_SCOPES:
+        raise InvalidDocumentError(f"a grant may name at most {limits.GRANT_SCOPES} scopes")
+    if len(set(scopes)) < len(scopes):
+        raise InvalidDocumentError("a scope is named twice")
+    patterns = [scope.pattern for scope in scopes if isinstance(scope, UsageLike) and scope.pattern is not None]
+    if sum(len(pattern.encode()) for pattern in patterns) > limits.GRANT_PATTERNS_BYTES:
+        raise InvalidDocumentError(
+            f"the patterns of a grant may have at most {limits.GRANT_PATTERNS_BYTES} bytes of UTF-8 in all"
+        )
+
+
+# How things are spelt.
+
+
+def is_grant_name(text: str) -> bool:
+    """Whether a text can be the name of a grant."""
+    return len(text) <= limits.GRANT_NAME_CHARACTERS and _NAME.fullmatch(text) is not None
+
+
+def is_service(text: str) -> bool:
+    """Whether a text can be the name of a service of systemd's."""
+    return len(text) <= _UNIT_CHARACTERS and _UNIT.fullmatch(text) is not None
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text is 64 lower-case hex digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
+def is_plain_path(text: str) -> bool:
+    """Whether a path is spelt in the one way: absolute, no part empty, ``.`` or ``..``, and no ``/`` at its end."""
+    return _PLAIN_PATH.fullmatch(text) is not None
+
+
+def is_interpreter(path: str) -> bool:
+    """Whether the last part of a path is a name of INTERPRETERS."""
+    name = path.rpartition("/")[2]
+    return any(fnmatchcase(name, pattern) for pattern in INTERPRETERS)
+
+
+def format_time(moment: datetime) -> str:
+    """Write the end of a grant: ``2027-12-31T23:59:59Z``."""
+    return f"{moment.replace(tzinfo=None).isoformat()}Z"
+
+
+def parse_time(text: str) -> datetime | None:
+    """Read what ``format_time`` writes; None if it is no moment in that one spelling."""
+    try:
+        return datetime.fromisoformat(text[:-1]).replace(tzinfo=UTC) if _TIME.fullmatch(text) else None
+    except ValueError:  # the 30th of February, say
+        return None
