@@ -97,6 +97,10 @@ def _usage(usage: etree._Element) -> Iterator[str]:
     kind = USAGE_TYPE.parse(usage.get("type", ""))
     wanted = USAGE_CHILDREN.get(kind)
     parent = usage.getparent()
+    if parent is not None and parent.tag == "scope":
+        if wanted is None and "pattern" in usage.attrib:
+            yield f"<usage> of type {kind.value} may not have the attribute pattern"
+        return
     if wanted is None and parent is not None and parent.tag != "secret":
         yield f"<usage> of type {kind.value} names nothing"
     if wanted and usage.find(wanted) is None:
@@ -109,6 +113,24 @@ def _usage(usage: etree._Element) -> Iterator[str]:
 def _secret(secret: etree._Element) -> Iterator[str]:
     if secret.find("usage") is not None and secret.find("volume") is not None:
         yield "<secret> may hold <usage> or <volume>, not both"
+
+
+def _principal(principal: etree._Element) -> Iterator[str]:
+    named = [str(child.tag) for child in principal if child.tag != "executable"]
+    if len(named) != 1:
+        yield "<principal> must hold one of <user>, <group>, <unit> and <anyone>"
+    elif named == ["anyone"] and len(principal) > 1:
+        yield "<executable> may not stand beside <anyone>"
+
+
+def _allow(allow: etree._Element) -> Iterator[str]:
+    if ("set" in allow.attrib) == (len(allow) > 0):
+        yield "<allow> needs either the attribute set or <permission> at least once"
+
+
+def _scope(scope: etree._Element) -> Iterator[str]:
+    if not len(scope):
+        yield "<scope> must hold <all>, <secret> or <usage> at least once"
 
 
 def _request(request: etree._Element) -> Iterator[str]:
@@ -130,5 +152,13 @@ def _nothing_further(_element: etree._Element) -> Iterator[str]:
 
 
 _FURTHER: Mapping[str, Callable[[etree._Element], Iterator[str]]] = MappingProxyType(
-    {"usage": _usage, "secret": _secret, "request": _request, "reply": _reply}
+    {
+        "usage": _usage,
+        "secret": _secret,
+        "principal": _principal,
+        "allow": _allow,
+        "scope": _scope,
+        "request": _request,
+        "reply": _reply,
+    }
 )

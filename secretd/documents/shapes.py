@@ -1,21 +1,22 @@
 """What may stand in each element: attributes, children, text. The table of operations says it, here it is spelt out.
 
 Two readers need it: schema.py makes the schemas from it, and diagnosis.py finds out what is wrong with a
-document that a schema refused.  The pattern of the secret and of its usage is written by hand
-(schemas/secret.rng); their shapes here serve the diagnosis alone.
+document that a schema refused.  The patterns of the secret, of its usage and of the grant are written by hand
+(schemas/secret.rng, grant.rng); their shapes here serve the diagnosis alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from secretd import limits
-from secretd.documents.scalars import LIBVIRT_UUID, YES_NO, Scalar, enumeration, number, one_of, scalar_of
+from secretd.documents.scalars import LIBVIRT_UUID, UUID_TEXT, YES_NO, Scalar, enumeration, number, one_of, scalar_of
 from secretd.errors import WIRE_ERRORS
 from secretd.fields import Field, fields_of
-from secretd.model import SecretDocument, SecretValue, Usage, UsageType
+from secretd.grants import LARGEST_ID, PermissionSet, format_time, is_grant_name, is_service, is_sha256, parse_time
+from secretd.model import Permission, SecretDocument, SecretValue, Usage, UsageType
 from secretd.operations import EVENTS, OPERATIONS
 
 
@@ -84,6 +85,58 @@ SECRET = Shape(
         "volume": Child(_USAGE_ID),
     },
     definition="secret",
+)
+
+
+def _judged(phrase: str, name: str, judge: Callable[[str], bool]) -> Scalar:
+    """Make the scalar of the texts that pass; ``name`` is that of the pattern in grant.rng that says the same."""
+    return Scalar(phrase, f'<ref name="grant.{name}"/>', lambda text: text if judge(text) else None, str)
+
+
+GRANT_NAME = _judged("a name of letters, digits, '.', '_' and '-'", "name", is_grant_name)
+GRANT_ID = number(0, LARGEST_ID)
+GRANT_UNIT = _judged("the name of a service", "unit", is_service)
+GRANT_PATH = _judged("a path", "path", bool)
+GRANT_SHA256 = _judged("64 lower-case hex digits", "sha256", is_sha256)
+GRANT_PATTERN = _judged("a pattern", "pattern", bool)
+GRANT_TIME = Scalar("a moment like 2027-12-31T23:59:59Z", '<ref name="grant.time"/>', parse_time, format_time)
+PERMISSION = enumeration(Permission)
+PERMISSION_SET = enumeration(PermissionSet)
+
+
+def _empty_with(name: str, scalar: Scalar) -> Shape:
+    return Shape({name: Attribute(scalar, required=True)})
+
+
+_PRINCIPAL = Shape(
+    children={
+        "user": Child(_empty_with("uid", GRANT_ID)),
+        "group": Child(_empty_with("gid", GRANT_ID)),
+        "unit": Child(_empty_with("name", GRANT_UNIT)),
+        "anyone": Child(Shape()),
+        "executable": Child(Shape({"path": Attribute(GRANT_PATH, required=True), "sha256": Attribute(GRANT_SHA256)})),
+    }
+)
+_ALLOW = Shape({"set": Attribute(PERMISSION_SET)}, {"permission": Child(_empty_with("name", PERMISSION), many=True)})
+_SCOPE = Shape(
+    children={
+        "all": Child(Shape(), many=True),
+        "secret": Child(_empty_with("uuid", UUID_TEXT), many=True),
+        "usage": Child(
+            Shape({"type": Attribute(USAGE_TYPE, required=True), "pattern": Attribute(GRANT_PATTERN)}), many=True
+        ),
+    }
+)
+GRANT = Shape(
+    children={
+        "name": Child(Shape(text=GRANT_NAME), required=True),
+        "description": Child(_TEXT),
+        "principal": Child(_PRINCIPAL, required=True),
+        "allow": Child(_ALLOW, required=True),
+        "scope": Child(_SCOPE, required=True),
+        "expires": Child(Shape(text=GRANT_TIME)),
+    },
+    definition="grant",
 )
 _VALUE = Shape({"descriptor": Attribute(YES_NO)}, text=_TEXT.text)
 
