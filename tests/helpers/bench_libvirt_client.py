@@ -64,13 +64,13 @@ class _Client:
     def measure(self, name: str, seconds: float) -> list[float]:
         """Call again and again; what was defined is undefined all of it, however long it takes."""
         call, latencies = self._calls[name], list[float]()
-        before = time.monotonic()
-        ends = before + seconds
-        while self._made if name == "undefine" else before < ends:
-            call()
-            now = time.monotonic()
-            latencies.append(now - before)
-            before = now
+        ends = time.monotonic() + seconds
+        while self._made if name == "undefine" else time.monotonic() < ends:
+            before = time.monotonic()
+            result = call()
+            latencies.append(time.monotonic() - before)
+            # To free 16,000 objects takes as long as to list them, and is no matter of the daemon's.
+            del result
         return latencies
 
     def count(self) -> int:

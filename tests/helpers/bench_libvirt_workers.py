@@ -48,6 +48,8 @@ class Workers:
         """Measure a round of an operation."""
         done = self._do("measure", daemon, name=name, seconds=seconds)
         latencies = [one for worker in done for one in worker["latencies"]]
+        if len(done) == 1:
+            return Figures.of_round(latencies, sum(latencies))
         begun, ended = min(worker["begun"] for worker in done), max(worker["ended"] for worker in done)
         return Figures.of_round(latencies, ended - begun)
 
