@@ -83,6 +83,12 @@ REPLY_ELEMENTS = Limit(
 )
 ELEMENT_ATTRIBUTES = Limit(32, "attributes", source="ours; five times what our widest element has", seen="invalid-xml")
 NAME_BYTES = Limit(64, "bytes", source="ours; four times our longest name", seen="invalid-xml")
+ODD_SPACES = Limit(
+    1_000,
+    "pieces of white space",
+    source="libxml2 never forgets one of 16 to 59 characters; beside line feeds with spaces or tabs behind, so many",
+    seen="invalid-xml",
+)
 UNKNOWN_NAMES_PER_UID = Limit(
     1_000,
     "names",
@@ -231,6 +237,9 @@ LIBVIRT_IDENTITY_PARAMETERS = Limit(
     source="libvirt: REMOTE_CONNECT_IDENTITY_PARAMS_MAX (src/remote/remote_protocol.x)",
     seen="RPC error 39",
 )
+LIBVIRT_URI_BYTES = Limit(
+    4_096, "bytes", source="ours; of the URI that a connection opens: a path of PATH_MAX", seen="internal error (1)"
+)
 LIBVIRT_CALLBACKS = Limit(
     1_024, "registrations", source="ours; of one connection: a client needs two", seen="internal error (1)"
 )
@@ -282,6 +291,12 @@ LONE_COMMIT_MICROSECONDS = Limit(
     500,
     "microseconds",
     source="DESIGN: The store; where commits take less on average, one that waits alone is made on the event loop",
+    seen="never",
+)
+LONE_COMMIT_PAUSE_SECONDS = Limit(
+    10,
+    "seconds",
+    source="ours; so long after a commit that the disk held up none is made on the event loop",
     seen="never",
 )
 STORE_LOG_BYTES = Limit(
@@ -355,6 +370,18 @@ KEYRING_BYTES = Limit(262_144, "bytes", source="over 1,000 versions of a keyring
 ROOT_KEY_RETRY_SECONDS = Limit(
     5, "seconds", source="ours; how soon a mended root key is noticed", seen="sealed until then"
 )
+
+# Callers.
+
+LABEL_BYTES = Limit(4_096, "bytes of UTF-8", source="Linux: security modules write labels into a page", seen="no label")
+EXECUTABLE_PATH_BYTES = Limit(4_096, "bytes of UTF-8", source="Linux: PATH_MAX", seen="invalid-document")
+EXECUTABLE_BYTES = Limit(
+    67_108_864,
+    "bytes",
+    source="ours; hashed while others wait, once for each version of a file that a grant names",
+    seen="a grant that names the file's sha256 matches nobody",
+)
+EXECUTABLE_HASHES = Limit(256, "files", source="ours; hashes that are kept", seen="never")
 
 # The configuration.
 

@@ -117,8 +117,7 @@ class Connection(Outlet):
     def _congested(self) -> bool:
         if not self._tasks and not self._outgoing:
             return False
-        most = limits.REPLY_BYTES_WAITING if self._admitted else limits.DENIED_REPLY_BYTES_WAITING
-        if len(self._tasks) >= limits.REQUESTS_IN_FLIGHT or self._outgoing_cost >= most:
+        if len(self._tasks) >= limits.REQUESTS_IN_FLIGHT or self.full:
             return True
         # It has something under way, whose end wakes it: so the others of its uid do not starve it.
         return self.account.exhausted
@@ -190,6 +189,10 @@ class Connection(Outlet):
             self._answer(taken)
             self._taken_at = self._loop.time()
             return True
+        if taken is Nothing.PASSED:
+            # It counts as one that was answered: who sends nothing else gets no longer turns by it.
+            self._taken_at = self._loop.time()
+            return True
         if taken is Nothing.MORE or self._draining:
             self._state = _State.ENDING
         return False
@@ -244,6 +247,15 @@ class Connection(Outlet):
     def room(self) -> int:
         """How many bytes more may wait for the peers of this uid."""
         return limits.REPLY_BYTES_WAITING_PER_UID - self.account.reply_bytes
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for the peer that no more is read from him."""
+        return self._outgoing_cost >= self._most_waiting
+
+    @property
+    def _most_waiting(self) -> int:
+        return limits.REPLY_BYTES_WAITING if self._admitted else limits.DENIED_REPLY_BYTES_WAITING
 
     def send(self, answer: Answer) -> None:
         """Send what answers nothing, unless the end is near: it would never come while there is news."""

@@ -13,6 +13,7 @@ Source: DESIGN, "The XML"; XML 1.0 (fifth edition), sections 2.1, 2.8 and 4.3.3.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NoReturn
 from xml.parsers import expat
@@ -40,6 +41,13 @@ _MALFORMED = {
 }
 
 
+_LONG_SPACE = re.compile(rb"[ \t\r\n]{16,}")
+"""White space that may stand between tags: libxml2 never forgets a piece of 16 to 59 characters that does."""
+
+_PLAIN_SPACE = re.compile(rb"(?:\r?\n)*(?: *|\t*)")
+"""What indents. Of this there are a few thousand different pieces of that length, whoever writes them."""
+
+
 class UnknownNames:
     """The names outside our vocabulary that one uid has brought so far, and how many it may bring.
 
@@ -53,7 +61,7 @@ class UnknownNames:
         self._limit = limit
         self._seen: set[int] = set()
 
-    def admit(self, name: str) -> bool:
+    def admit(self, name: str | bytes) -> bool:
         """Count a name, if it is new; say whether it may pass."""
         # The hash alone, which is keyed for each process: a name may quote a value, and need not be kept.
         key = hash(name)
@@ -61,6 +69,10 @@ class UnknownNames:
             return False
         self._seen.add(key)
         return True
+
+
+_ODD_SPACES = UnknownNames(limits.ODD_SPACES)
+"""Of all documents of this process whose reader has no allowance of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +135,16 @@ def scan(
     zero = body.find(0)
     if zero >= 0:
         raise _malformed(body.count(b"\n", 0, zero) + 1, _INVALID_TOKEN)
+    _hold_spaces(body, allowance or _ODD_SPACES)
     return _Scan(allowance, most_elements).run(body)
+
+
+def _hold_spaces(body: bytes, allowance: UnknownNames) -> None:
+    """Refuse white space that is like no other, once there was too much of such: see _LONG_SPACE."""
+    for found in _LONG_SPACE.finditer(body):
+        if not _PLAIN_SPACE.fullmatch(found[0]) and not allowance.admit(found[0]):
+            line = body.count(b"\n", 0, found.start()) + 1
+            raise InvalidXmlError(f"line {line}: white space of a form that too many documents had; indent by spaces")
 
 
 class _Scan:

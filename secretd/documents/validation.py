@@ -114,8 +114,12 @@ class Grammar:
             InvalidDocumentError: names the line and the element.
         """
         fault = self.fault(root)
-        if fault:
-            raise fault
+        try:
+            if fault:
+                raise fault
+        finally:
+            # It holds this frame once it was raised, and the frame the document: cut, so that both are freed now.
+            del fault
 
 
 def read_strictly(

@@ -24,6 +24,7 @@ from secretd.errors import (
     AccessDeniedError,
     LibvirtCode,
     LibvirtError,
+    LocalProtocolError,
     RemoteProtocolError,
     SecretdError,
 )
@@ -91,23 +92,22 @@ class LibvirtSession(Session, Listener):
 
     def take_message(self) -> Taken | Nothing:
         """Take the next call; what breaks the framing ends the connection without a word, as libvirt does it."""
-        while not (self._broken or self._connection.closing):
-            try:
-                event = self._framing.next_event()
-            except RemoteProtocolError:
-                self._broken = True
-                break
-            if isinstance(event, Pause):
-                return Nothing.MORE if event is Pause.END else Nothing.YET
-            if event.kind == Kind.CALL:
-                return Taken(step(self._answer(event)))
-            if event[:4] == _PING:
-                return Taken(Done(Answer(memoryview(_PONG))))
-        return Nothing.MORE
+        if self._broken or self._connection.closing:
+            return Nothing.MORE
+        try:
+            event = self._framing.next_event()
+        except RemoteProtocolError:
+            self._broken = True
+            return Nothing.MORE
+        if isinstance(event, Pause):
+            return Nothing.MORE if event is Pause.END else Nothing.YET
+        if event.kind == Kind.CALL:
+            return Taken(step(self._answer(event)))
+        return Taken(Done(Answer(memoryview(_PONG)))) if event[:4] == _PING else Nothing.PASSED
 
     def attach(self, outlet: Outlet) -> None:
         """Take in where to send events."""
-        self._outlet = outlet
+        self._outlet = self._connection.outlet = outlet
         self._unread = UnreadEvents(bytes, outlet)
 
     def tell(self, events: Sequence[Event]) -> None:
@@ -126,14 +126,20 @@ class LibvirtSession(Session, Listener):
         """Drop what was received and not taken, and listen no more."""
         self._service.forget(self)
         # They lead back to the connection: what was received would wait for the garbage collector, in the clear.
-        self._unread = self._outlet = None
+        self._unread = self._outlet = self._connection.outlet = None
         return self._framing.take_descriptors()
 
     async def _answer(self, packet: Packet) -> Answer:
         try:
-            return Answer(memoryview(wire.reply(packet, await self._run(packet))))
+            return self._reply(packet, await self._run(packet))
         except Exception as error:  # noqa: BLE001  # the request border
             return self._error(packet, error)
+
+    def _reply(self, packet: Packet, body: bytes) -> Answer:
+        try:
+            return Answer(memoryview(wire.reply(packet, body)))
+        except LocalProtocolError:
+            raise rpc_error("the reply is longer than a message may be") from None
 
     async def _run(self, packet: Packet) -> bytes:
         """Give the body of a call's reply.

@@ -21,6 +21,9 @@ from secretd.wire.libvirt_procedures import USAGE_NUMBERS, EventId, LifecycleEve
 
 _NO_USAGE = 0
 
+_Wanted = tuple[int, UUID | None]
+"""The kind of event, and the secret; None for all."""
+
 
 def secret_ref(secret: UUID, usage: Usage | None) -> bytes:
     """Write how libvirt names a secret: by its id, and what it is for."""
@@ -35,7 +38,8 @@ class Callbacks:
     def __init__(self, ids: Iterator[int]) -> None:
         """Begin with none; ``ids`` numbers them."""
         self._ids = ids
-        self._registered: dict[int, tuple[int, UUID | None]] = {}
+        self._registered: dict[int, _Wanted] = {}
+        self._numbers: dict[_Wanted, int] = {}
 
     @property
     def any(self) -> bool:
@@ -50,12 +54,14 @@ class Callbacks:
         """
         if event_id not in (EventId.LIFECYCLE, EventId.VALUE_CHANGED):
             raise internal_error("there are no events of this kind")
-        if (event_id, secret) in self._registered.values():
+        wanted = event_id, secret
+        if wanted in self._numbers:
             raise invalid_argument("this is registered already", LibvirtDomain.NONE)
         if len(self._registered) >= limits.LIBVIRT_CALLBACKS:
             raise internal_error(f"a connection may register at most {limits.LIBVIRT_CALLBACKS} times")
         number = next(self._ids)
-        self._registered[number] = (event_id, secret)
+        self._registered[number] = wanted
+        self._numbers[wanted] = number
         return number
 
     def deregister(self, number: int) -> None:
@@ -64,8 +70,10 @@ class Callbacks:
         Raises:
             LibvirtError: there is none with this number.
         """
-        if self._registered.pop(number, None) is None:
+        wanted = self._registered.pop(number, None)
+        if wanted is None:
             raise internal_error("nothing is registered under this number")
+        del self._numbers[wanted]
 
     def messages(self, event: Event) -> Iterator[bytes]:
         """Write an event, once for each registration that it is for."""
@@ -76,14 +84,15 @@ class Callbacks:
         if isinstance(event, ValueChanged) or (isinstance(event, SecretDefined) and event.has_value):
             # At the native door a secret can come to be with its value: to libvirt these are two steps.
             ref = secret_ref(event.secret, event.usage)
-            for number in self._numbers(EventId.VALUE_CHANGED, event.secret):
+            for number in self._wanting(EventId.VALUE_CHANGED, event.secret):
                 yield message(Procedure.SECRET_EVENT_VALUE_CHANGED, bodies.value_changed_event(number, ref))
 
     def _lifecycle(self, secret: UUID, usage: Usage | None, what: LifecycleEvent) -> Iterator[bytes]:
         ref = secret_ref(secret, usage)
-        for number in self._numbers(EventId.LIFECYCLE, secret):
+        for number in self._wanting(EventId.LIFECYCLE, secret):
             yield message(Procedure.SECRET_EVENT_LIFECYCLE, bodies.lifecycle_event(number, ref, what, 0))
 
-    def _numbers(self, event_id: EventId, secret: UUID) -> list[int]:
-        wanted = {(event_id, None), (event_id, secret)}
-        return [number for number, registered in self._registered.items() if registered in wanted]
+    def _wanting(self, event_id: EventId, secret: UUID) -> list[int]:
+        """Give the registrations that an event is for, the oldest first."""
+        found = (self._numbers.get((event_id, whose)) for whose in (None, secret))
+        return sorted(number for number in found if number is not None)

@@ -5,10 +5,10 @@ Source: docs/libvirt.md, "Sockets and opening" and "Who may do what".
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import count
 
 from secretd.core.events import Listener
 from secretd.core.service import Service
@@ -17,7 +17,8 @@ from secretd.doors.libvirt_callbacks import Callbacks
 from secretd.doors.libvirt_errors import internal_error
 from secretd.doors.libvirt_identity import Identity
 from secretd.doors.libvirt_uri import judge_uri
-from secretd.errors import ReadOnlyError
+from secretd.doors.session import Outlet
+from secretd.errors import BusyError, ReadOnlyError
 from secretd.model import Caller, Mode, Permission
 from secretd.operations import ReplyT, Request
 from secretd.wire.libvirt_procedures import OpenFlag
@@ -31,6 +32,12 @@ _CLAIM_BYTES = 64
 """So much of a text that a peer said of itself is logged."""
 
 
+def _numbers() -> Iterator[int]:
+    """Count as far as the wire can, and then anew: what was registered so long ago is over."""
+    while True:
+        yield from range(2**31)
+
+
 @dataclass(slots=True)
 class Host:
     """What all connections of one daemon's libvirt door share.
@@ -40,12 +47,14 @@ class Host:
         mode: the daemon's.
         verify: judges tokens.
         callback_ids: numbers the registrations, over all connections.
+        listing: is held while a list is made: one at a time, as each may have the size of a whole store.
     """
 
     service: Service
     mode: Mode
     verify: VerifyToken
-    callback_ids: Iterator[int] = field(default_factory=count)
+    callback_ids: Iterator[int] = field(default_factory=_numbers)
+    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _unknown: dict[int, UnknownNames] = field(default_factory=dict)
 
     def unknown_names(self, uid: int) -> UnknownNames:
@@ -62,6 +71,9 @@ class LibvirtConnection:
         callbacks: what its peer wants to be told.
         closing: whether its peer asked to end it.
     """
+
+    outlet: Outlet | None = None
+    """Where its replies go, while it lasts."""
 
     def __init__(self, host: Host, peer: Caller, listener: Listener) -> None:
         self.host = host
@@ -97,9 +109,8 @@ class LibvirtConnection:
         if self._uri is not None:
             self._uri = None
             raise internal_error("the connection is open already")
-        opened = judge_uri(uri, self.host.mode)
         self.host.service.admit(self._peer)
-        self._uri = opened
+        self._uri = judge_uri(uri, self.host.mode)
         self.caller = replace(self._peer, read_only=self._peer.read_only or bool(flags & OpenFlag.READ_ONLY))
 
     def identify(self, identity: Identity) -> None:
@@ -125,6 +136,15 @@ class LibvirtConnection:
         """
         if self.caller.read_only:
             raise ReadOnlyError
+
+    def require_reader(self) -> None:
+        """Refuse what makes a long reply to a peer who leaves others unread.
+
+        Raises:
+            BusyError: he does.
+        """
+        if self.outlet is not None and self.outlet.full:
+            raise BusyError("too many replies wait to be read on this connection; read them, and try again")
 
     async def call(self, request: Request[ReplyT]) -> ReplyT:
         """Do an operation as the caller.

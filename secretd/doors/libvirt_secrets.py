@@ -8,6 +8,8 @@ Source: docs/libvirt.md, "Calls"; libvirt's daemon, 12.8, as it answers.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
@@ -47,8 +49,7 @@ async def list_secrets(connection: LibvirtConnection, most: int) -> bytes:
     if most > limits.LIBVIRT_LISTED_SECRETS:
         raise rpc_error(f"at most {limits.LIBVIRT_LISTED_SECRETS} ids can be asked for")
     connection.admit(Permission.SEARCH)
-    entries = await _entries(connection, ops.List(), most)
-    return bodies.strings_reply([str(entry.secret).encode() for entry in entries])
+    return bodies.strings_reply(await _listed(connection, ops.List(), most, _id))
 
 
 async def list_all_secrets(connection: LibvirtConnection, arguments: tuple[int, int]) -> bytes:
@@ -63,10 +64,10 @@ async def list_all_secrets(connection: LibvirtConnection, arguments: tuple[int, 
             raise _too_many()
         return bodies.secrets_reply([], counted)
     page = ops.List(ephemeral=ephemeral, private=private)
-    entries = await _entries(connection, page, limits.LIBVIRT_LISTED_SECRETS + 1)
-    if len(entries) > limits.LIBVIRT_LISTED_SECRETS:
+    refs = await _listed(connection, page, limits.LIBVIRT_LISTED_SECRETS + 1, _ref)
+    if len(refs) > limits.LIBVIRT_LISTED_SECRETS:
         raise _too_many()
-    return bodies.secrets_reply([secret_ref(entry.secret, entry.usage) for entry in entries], len(entries))
+    return bodies.secrets_reply(refs, len(refs))
 
 
 async def lookup_by_uuid(connection: LibvirtConnection, secret: bytes) -> bytes:
@@ -156,16 +157,31 @@ async def event_deregister_any(connection: LibvirtConnection, number: int) -> by
     return _NOTHING
 
 
-async def _entries(connection: LibvirtConnection, page: ops.List, most: int) -> list[ops.Entry]:
-    entries: list[ops.Entry] = []
-    while len(entries) < most:
-        limit = min(most - len(entries), limits.PAGE_ENTRIES)
-        listed = await connection.call(replace(page, limit=limit))
-        entries.extend(listed.entries)
-        if not listed.truncated:
-            break
-        page = replace(page, marker=listed.next_marker)
-    return entries
+async def _listed(
+    connection: LibvirtConnection, page: ops.List, most: int, write: Callable[[ops.Entry], bytes]
+) -> list[bytes]:
+    """Write the secrets of a list, at most so many; others have their turn between its pages."""
+    written: list[bytes] = []
+    async with connection.host.listing:
+        connection.require_reader()
+        while len(written) < most:
+            limit = min(most - len(written), limits.PAGE_ENTRIES)
+            listed = await connection.call(replace(page, limit=limit))
+            written.extend(map(write, listed.entries))
+            if not listed.truncated:
+                break
+            page = replace(page, marker=listed.next_marker)
+            # A list of secrets in memory never waits by itself.
+            await asyncio.sleep(0)
+    return written
+
+
+def _id(entry: ops.Entry) -> bytes:
+    return str(entry.secret).encode()
+
+
+def _ref(entry: ops.Entry) -> bytes:
+    return secret_ref(entry.secret, entry.usage)
 
 
 def _too_many() -> LibvirtError:

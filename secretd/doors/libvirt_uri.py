@@ -12,6 +12,7 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
+from secretd import limits
 from secretd.doors.libvirt_errors import internal_error, invalid_argument
 from secretd.errors import LibvirtCode, LibvirtDomain, LibvirtError
 from secretd.model import Mode
@@ -22,7 +23,7 @@ _URI: Final = re.compile(
 )
 """RFC 3986, appendix B, with the scheme's own characters."""
 
-_ALLOWED: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
+_ALLOWED: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})*+")
 """RFC 3986, section 2: what a URI may hold."""
 
 _HOST: Final = re.compile(r"(?:[^@]*@)?(?P<host>[^:]*)(?::[0-9]*)?")
@@ -43,6 +44,8 @@ def judge_uri(given: bytes | None, mode: Mode) -> str:
     text = given.decode("ascii", "replace")
     if not text:
         raise _no_driver("an empty URI names no driver")
+    if len(text) > limits.LIBVIRT_URI_BYTES:
+        raise internal_error(f"a URI has at most {limits.LIBVIRT_URI_BYTES} bytes", LibvirtDomain.URI)
     found = _URI.fullmatch(text)
     if found is None or not _ALLOWED.fullmatch(text) or text.startswith(":"):
         raise internal_error("the URI is not well-formed", LibvirtDomain.URI)

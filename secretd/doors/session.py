@@ -54,6 +54,11 @@ class Outlet(ABC):
     def room(self) -> int:
         """How many bytes more may wait for the peer, and for all others of his uid."""
 
+    @property
+    @abstractmethod
+    def full(self) -> bool:
+        """Whether so much waits for the peer that no more is read from him."""
+
     @abstractmethod
     def send(self, answer: Answer) -> None:
         """Take a message for the peer; it is dropped if the connection is about to end."""
@@ -68,6 +73,7 @@ class Nothing(Enum):
 
     YET = auto()  # more bytes may bring one
     MORE = auto()  # the peer ended the stream, or broke it: there will never be another
+    PASSED = auto()  # one came that is not answered; another may wait
 
 
 class Session(ABC):

@@ -62,6 +62,7 @@ class SqliteStore(Store):
         self._waiting: deque[_Waiting] = deque()
         self._pace = Pace(self._loop)
         self._newest_work: Future[Any] | None = None
+        self._untold = 0
         self._log_timer: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -103,7 +104,7 @@ class SqliteStore(Store):
 
     async def _commit(self, operations: tuple[Operation, ...], preconditions: tuple[RevisionIs, ...]) -> int:
         commit = Commit(operations, preconditions)
-        if self._pace.allows and self._thread_is_idle():
+        if self._pace.allows and self._all_is_told():
             return self._commit_here(commit)
         waiting = _Waiting(commit, self._loop.create_future())
         self._waiting.append(waiting)
@@ -126,14 +127,22 @@ class SqliteStore(Store):
 
     async def _alone(self, work: Callable[[], Applied], tell: Callable[[Applied], None]) -> int:
         """Do what is a transaction by itself. A caller who is cancelled meanwhile does not undo it."""
+        revision: asyncio.Future[int] = self._loop.create_future()
+        self._untold += 1
+        self._when_done(self._submit(work), partial(self._finish_alone, revision, tell))
+        return await revision
 
-        def done(applying: asyncio.Future[Applied]) -> None:
-            if applying.exception() is None:
-                tell(applying.result())
-
-        applying = asyncio.wrap_future(self._submit(work))
-        applying.add_done_callback(done)
-        return (await asyncio.shield(applying)).revision
+    def _finish_alone(
+        self, revision: asyncio.Future[int], tell: Callable[[Applied], None], work: Future[Applied]
+    ) -> None:
+        self._untold -= 1
+        error = work.exception()
+        if error is not None:
+            _fail(revision, error)
+            return
+        tell(work.result())
+        if not revision.done():
+            revision.set_result(work.result().revision)
 
     async def _snapshot(self) -> Snapshot:
         self._database.snapshots += 1
@@ -171,9 +180,19 @@ class SqliteStore(Store):
         self._newest_work = future
         return future
 
-    def _thread_is_idle(self) -> bool:
-        """Whether nobody uses the writing connection: the thread does what it is given in turn."""
-        return self._newest_work is None or self._newest_work.done()
+    def _when_done(self, work: Future[T], finish: Callable[[Future[T]], None]) -> None:
+        """Go on with what the thread has done, in the order in which it did it."""
+        # Not by asyncio's own wrapping, whose future takes one more turn of the loop.
+        work.add_done_callback(lambda done: self._loop.call_soon_threadsafe(finish, done))
+
+    def _all_is_told(self) -> bool:
+        """Whether nobody uses the writing connection, and all that it committed was published.
+
+        That the thread has done its work is not enough: what it committed is published by a later step of the loop, and
+        a commit that is made before that would be published before it.
+        """
+        idle = self._newest_work is None or self._newest_work.done()
+        return idle and not self._untold and self._quiet.is_set()
 
     def _commit_here(self, commit: Commit) -> int:
         """Make a commit on the event loop."""
@@ -193,9 +212,7 @@ class SqliteStore(Store):
         size = min(len(self._waiting), limits.GROUP_COMMITS)
         group = [self._waiting.popleft() for _ in range(size)]
         work = self._submit(_timed, self._database.apply, [waiting.commit for waiting in group])
-        # Not by asyncio's own wrapping, whose future takes one more turn of the loop.
-        finish = partial(self._finish_group, group)
-        work.add_done_callback(partial(self._loop.call_soon_threadsafe, finish))
+        self._when_done(work, partial(self._finish_group, group))
 
     def _finish_group(self, group: list[_Waiting], work: Future[tuple[list[Outcome], float]]) -> None:
         error = work.exception()

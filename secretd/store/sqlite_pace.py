@@ -18,6 +18,10 @@ _WEIGHT = 1 / 8
 """Of the newest commit in the average: about eight quick ones make up for one that was slow."""
 
 
+_STALL_S = limits.LONE_COMMIT_MICROSECONDS / 10_000
+"""A commit that takes a hundred times as long as a quick one was held up, and another may be."""
+
+
 class Pace:
     """How long commits take, and whether several clients make them; all calls come from the event loop."""
 
@@ -27,15 +31,20 @@ class Pace:
         # The disk is unknown: it has to show that it is quick.
         self._average_s = self._quick_s
         self._just_ran = False
+        self._not_before = 0.0
 
     @property
     def allows(self) -> bool:
         """Whether a commit may be made on the event loop, if no other waits."""
-        return not self._just_ran and self._average_s < self._quick_s
+        if self._just_ran or self._average_s >= self._quick_s:
+            return False
+        return self._loop.time() >= self._not_before
 
     def took(self, seconds: float) -> None:
         """Take in how long a commit took, wherever it was made."""
         self._average_s += (seconds - self._average_s) * _WEIGHT
+        if seconds > _STALL_S:
+            self._not_before = self._loop.time() + limits.LONE_COMMIT_PAUSE_SECONDS
 
     def ran_here(self) -> None:
         """Take in that a commit was made on the event loop.

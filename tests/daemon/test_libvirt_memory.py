@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
@@ -138,9 +139,16 @@ def test_a_value_that_was_set_read_and_undefined_is_nowhere(
         ),
         pytest.param(
             lambda c: call(
-                Procedure.SECRET_DEFINE_XML, xdr.string(b"<secret x='%s'" % c.value(96).hex().encode()) + xdr.uint32(1)
+                Procedure.SECRET_DEFINE_XML, xdr.string(b"<secret x='%s'" % b64encode(c.value(96))) + xdr.uint32(1)
             ),
             id="a document that is cut off",
+        ),
+        pytest.param(
+            lambda c: call(
+                Procedure.SECRET_DEFINE_XML,
+                xdr.string(b"<secret><value>%s</value></secret>" % b64encode(c.value(96))) + xdr.uint32(1),
+            ),
+            id="a document that is not valid",
         ),
         pytest.param(lambda c: frame(5, 1, 1, Kind.CALL, 1, Status.OK, c.value(1_024)), id="unknown program"),
         pytest.param(

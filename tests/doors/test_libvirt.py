@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -379,7 +380,10 @@ def test_what_is_no_call_is_passed_over(tmp_path: Path, program: int, kind: int)
     async def test() -> None:
         async with open_core(tmp_path) as core:
             peer = await opened(core, "rw")
-            assert peer.says_nothing_to(call(program=program, kind=kind)) is Nothing.YET
+            # One at a time: who sends many of them in one piece gets no longer turns by it.
+            assert peer.says_nothing_to(call(program=program, kind=kind) * 2) is Nothing.PASSED
+            assert peer.says_nothing_to(b"") is Nothing.PASSED
+            assert peer.says_nothing_to(b"") is Nothing.YET
             assert await peer.call(Procedure.CONNECT_GET_TYPE) == xdr.string("secret")
 
     run(test())
@@ -423,6 +427,75 @@ def test_a_call_that_is_too_long_is_refused_and_the_connection_lives(tmp_path: P
             document = b"<secret>" + b" " * limits.LIBVIRT_MESSAGE_BYTES + b"</secret>"
             assert await code_of(peer, Procedure.SECRET_DEFINE_XML, xdr.string(document) + xdr.uint32(0)) == 39
             assert await peer.call(Procedure.CONNECT_NUM_OF_SECRETS) == xdr.int32(0)
+
+    run(test())
+
+
+def test_who_may_do_nothing_is_told_so_before_his_uri_is_looked_at(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with open_core(tmp_path) as core:
+            for uri in (b"%" * 100_000, b"qemu:///system", None):
+                assert await code_of(Peer(host_of(core), STRANGER), Procedure.CONNECT_OPEN, open_body(uri)) == 88
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("procedure", "body"),
+    [
+        (Procedure.CONNECT_LIST_SECRETS, xdr.int32(10)),
+        (Procedure.CONNECT_LIST_ALL_SECRETS, xdr.int32(1) + xdr.uint32(0)),
+    ],
+)
+def test_no_list_is_made_for_who_does_not_read(tmp_path: Path, procedure: Procedure, body: bytes) -> None:
+    async def test() -> None:
+        async with open_core(tmp_path) as core:
+            peer = await opened(core, "rw")
+            peer.full = True
+            assert await code_of(peer, procedure, body) == 87
+            peer.full = False
+            assert await code_of(peer, procedure, body) is OK
+
+    run(test())
+
+
+def test_a_list_that_fits_into_no_message_is_an_rpc_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secretd.wire.libvirt._MOST_FRAMED", 400)
+
+    async def test() -> None:
+        async with open_core(tmp_path) as core:
+            for _ in range(10):
+                await core.call(ops.AllocateId())
+            peer = await opened(core, "rw")
+            assert await code_of(peer, Procedure.CONNECT_LIST_SECRETS, xdr.int32(10)) == 39
+            assert await code_of(peer, Procedure.CONNECT_LIST_SECRETS, xdr.int32(2)) is OK
+
+    run(test())
+
+
+def test_others_have_their_turn_while_a_list_of_what_is_in_memory_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAGE_ENTRIES", 2)
+
+    async def test() -> None:
+        async with open_core(tmp_path) as core:
+            for number in range(9):
+                await core.call(ops.SetValue(UUID(int=number), VALUE, ephemeral=True))
+            peer = await opened(core, "rw")
+            turns = 0
+
+            async def take_turns() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            other = asyncio.ensure_future(take_turns())
+            reply = await peer.call(Procedure.CONNECT_LIST_ALL_SECRETS, xdr.int32(1) + xdr.uint32(0))
+            other.cancel()
+            assert reply[:4] == xdr.uint32(9)
+            assert turns >= 4
 
     run(test())
 

@@ -18,6 +18,7 @@ class Kept(Outlet):
     """Keeps what is sent."""
 
     room = 1_000_000
+    full = False
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []

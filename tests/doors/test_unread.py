@@ -17,6 +17,7 @@ class Peer(Outlet):
     """Stands in for a connection: it keeps what is sent until it is read."""
 
     room = int(limits.REPLY_BYTES_WAITING_PER_UID)
+    full = False
 
     def __init__(self) -> None:
         self.waiting: list[Answer] = []

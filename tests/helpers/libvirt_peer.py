@@ -43,6 +43,7 @@ class Peer(Outlet):
     """One connection, and what was sent to it unasked."""
 
     room = 1_000_000
+    full = False
 
     def __init__(self, host: Host, caller: Caller = OWNER) -> None:
         self.session = LibvirtSession(host, caller)

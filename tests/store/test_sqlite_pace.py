@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -19,6 +19,7 @@ from secretd.store.base import Put, RevisionConflict, RevisionIs
 from secretd.store.sqlite import SqliteStore
 from secretd.store.sqlite_pace import Pace
 from secretd.store.sqlite_transaction import Commit, Outcome
+from secretd.store.summary import Replacement, Summary
 
 P = ParamSpec("P")
 
@@ -35,6 +36,18 @@ def on_a_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]
         run(test(*arguments, **named))
 
     return call
+
+
+class Nothing(Summary):
+    """A summary that says nothing."""
+
+    key = b"h"
+
+    def of(self, records: Iterable[tuple[bytes, bytes]], revision: int) -> bytes:  # noqa: ARG002
+        return b"nothing"
+
+    def after(self, before: bytes | None, replacements: Iterable[Replacement], revision: int) -> bytes:  # noqa: ARG002
+        return b"nothing"
 
 
 class Places:
@@ -132,6 +145,28 @@ async def test_the_loop_waits_its_turn_behind_a_scan(tmp_path: Path, monkeypatch
     await store.close()
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["behind a group", "behind what is a transaction by itself"])
+def test_the_loop_waits_until_all_that_was_committed_is_told(tmp_path: Path, alone: bool) -> None:
+    async def test() -> None:
+        store = await SqliteStore.open(str(tmp_path))
+        told = store.watch(b"", await store.revision())
+        first = store.replace_all([], Nothing()) if alone else store.commit([Put(KEY, b"1")])
+        committing = asyncio.ensure_future(first)
+        await asyncio.sleep(0)
+        assert store._newest_work is not None
+        # On disk, and the loop has not yet heard of it.
+        store._newest_work.result()
+        quick(store)
+        second = await store.commit([Put(KEY, b"2")])
+        assert await store.revision() == second == 2
+        assert await committing == 1
+        if not alone:
+            assert [(await anext(told)).revision for _ in range(2)] == [1, 2]
+        await store.close()
+
+    run(test())
+
+
 @on_a_loop
 async def test_a_conflict_on_the_loop_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = await opened(tmp_path)
@@ -175,6 +210,19 @@ async def test_a_log_that_grew_by_commits_on_the_loop_is_emptied(
 
 def test_one_connection_may_be_used_by_several_threads_in_turn() -> None:
     assert sqlite3.threadsafety == 3
+
+
+@on_a_loop
+async def test_a_commit_that_was_held_up_keeps_all_off_the_loop_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    pace = Pace(loop)
+    pace.took(1.0)
+    for _ in range(500):
+        pace.took(QUICK_S)
+    assert not pace.allows
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now + limits.LONE_COMMIT_PAUSE_SECONDS)
+    assert pace.allows
 
 
 @on_a_loop
