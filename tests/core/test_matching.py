@@ -1,0 +1,407 @@
+"""What grants mean: patterns as docs/access.md says, and grants made ready, held against a second, naive reading."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from itertools import product
+from random import Random
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.naive_grants import naive_matches
+from helpers.random_grants import NOW, FixedProcess, differences, random_caller, random_grants, random_targets
+from secretd import limits
+from secretd.core.access import EVERYTHING, Everything, Target
+from secretd.core.matching import Rules, matches
+from secretd.grants import (
+    PERMISSIONS_OF,
+    EverySecret,
+    ExecutableIs,
+    Grant,
+    PermissionSet,
+    Principal,
+    PrincipalKind,
+    Scope,
+    ThatSecret,
+    UsageLike,
+)
+from secretd.model import Attributes, Caller, Executable, Permission, Unit, Usage, UsageType
+
+# Patterns.
+
+CEPH, VOLUME = UsageType.CEPH, UsageType.VOLUME
+
+
+@pytest.mark.parametrize(
+    ("pattern", "usage_id", "expected"),
+    [
+        pytest.param("client.admin", "client.admin", True, id="itself"),
+        pytest.param("client.admin", "client.admin2", False, id="longer"),
+        pytest.param("client.admin", "client.admi", False, id="shorter"),
+        pytest.param("client.admin", "clientxadmin", False, id="a-dot-is-a-dot"),
+        pytest.param("client.*", "client.", True, id="a-star-for-nothing"),
+        pytest.param("client.*", "client.admin", True, id="a-star-for-some"),
+        pytest.param("client.*", "client.a/b", False, id="a-star-for-no-slash"),
+        pytest.param("client.*", "xclient.a", False, id="from-the-beginning"),
+        pytest.param("*.admin", "client.admin", True, id="in-front"),
+        pytest.param("*.admin", "client.admin.admin", True, id="in-front-as-far-as-need-be"),
+        pytest.param("*.admin", "client.administrator", False, id="to-the-end"),
+        pytest.param("a*b*c", "aXbXbXc", True, id="two-stars"),
+        pytest.param("a*b*c", "acb", False, id="in-order"),
+        pytest.param("ab*ba", "aba", False, id="no-character-twice"),
+        pytest.param("*", "", True, id="a-star-and-nothing"),
+        pytest.param("*", "a/b", False, id="a-star-and-a-slash"),
+        pytest.param("**", "a/b\nc", True, id="everything"),
+        pytest.param("***", "a/b", True, id="three-stars"),
+        pytest.param("web/**", "web/a/b", True, id="below"),
+        pytest.param("web/**", "web/", True, id="below-and-nothing"),
+        pytest.param("web/**", "web", False, id="not-itself"),
+        pytest.param("**/key", "a/b/key", True, id="at-any-depth"),
+        pytest.param("**/key", "key", False, id="at-any-depth-below"),
+        pytest.param("**a*b/**c", "a/a/axb/xc", True, id="mixed"),
+        pytest.param("**a*b", "ab/ab/axb", True, id="the-last-one-counts"),
+        pytest.param("web/*", "web/a\nb", True, id="a-newline-is-a-character"),
+        pytest.param("web/*", "web/a\n", True, id="a-newline-at-the-end"),
+        pytest.param("web/a", "web/a\n", False, id="no-newline-is-forgiven"),
+        pytest.param("web/*a", "web/a\n", False, id="nor-behind-a-star"),
+        pytest.param("web/*", "Web/a", False, id="case"),
+        pytest.param("web/*", "web%2Fa", False, id="percent-encoding-of-the-id"),
+        pytest.param("web%2F*", "web/a", False, id="percent-encoding-of-the-pattern"),
+        pytest.param("caf\u00e9*", "cafe\u0301s", False, id="decomposed"),
+        pytest.param("cafe\u0301*", "caf\u00e9s", False, id="composed"),
+        pytest.param("\uff41*", "a", False, id="full-width"),
+        pytest.param("stra\u00dfe*", "strasse", False, id="sharp-s"),
+        pytest.param("a*", "a*b", True, id="a-star-in-the-id"),
+        pytest.param("a*b", "a*", False, id="a-star-in-the-id-is-no-pattern"),
+        pytest.param("a\\*", "a*", False, id="there-is-no-escape"),
+        pytest.param("a\\*", "a\\b", True, id="a-backslash-is-itself"),
+        pytest.param("a[bc]?", "ab", False, id="nothing-else-is-special"),
+        pytest.param("[a].?+(b|c)*", "[a].?+(b|c)x", True, id="not-even-what-expressions-have"),
+        pytest.param("a/../*", "a/../b", True, id="no-path-but-a-volume"),
+    ],
+)
+def test_a_pattern(pattern: str, usage_id: str, expected: bool) -> None:
+    assert matches(pattern, CEPH, usage_id) is expected
+    assert naive_matches(pattern, CEPH, usage_id) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "usage_id", "expected"),
+    [
+        pytest.param("/srv/images/**", "/srv/images/a", True, id="below"),
+        pytest.param("/srv/images/**", "/srv/images/a/b.qcow2", True, id="far-below"),
+        pytest.param("/srv/images/*", "/srv/images/a", True, id="in"),
+        pytest.param("/srv/images/*", "/srv/images/a/b", False, id="not-below"),
+        pytest.param("/srv/images/**", "/srv/images", False, id="not-itself"),
+        pytest.param("/srv/images/**", "/srv/images/../../etc/key", False, id="up"),
+        pytest.param("/srv/images/**", "/srv/images/..", False, id="up-at-the-end"),
+        pytest.param("/srv/images/*", "/srv/images/..", False, id="up-for-a-star"),
+        pytest.param("/srv/images/**", "/srv/images/./a", False, id="here"),
+        pytest.param("/srv/images/**", "/srv/images/a/.", False, id="here-at-the-end"),
+        pytest.param("/srv/images/**", "/srv/images//a", False, id="doubled-slash"),
+        pytest.param("/srv/images/**", "//srv/images/a", False, id="doubled-slash-in-front"),
+        pytest.param("/srv/images/**", "/srv/images/a/", False, id="slash-at-the-end"),
+        pytest.param("/srv/images/**", "/srv/images/", False, id="slash-and-nothing"),
+        pytest.param("/**", "/", False, id="the-root"),
+        pytest.param("/**", "srv/images/a", False, id="relative"),
+        pytest.param("/srv/images/**", "/srv/images/...", True, id="three-dots-are-a-name"),
+        pytest.param("/srv/images/**", "/srv/images/..a/.b/c..", True, id="dots-in-names"),
+        pytest.param("/srv/images/**", "/srv/images/%2e%2e/key", True, id="nothing-is-decoded"),
+        pytest.param("/srv/images/**", "/srv/images/..\n/key", True, id="two-dots-and-a-newline-are-a-name"),
+        pytest.param("/srv/images/**", "/SRV/images/a", False, id="case"),
+        pytest.param("/srv/images/a", "/srv/images/a", True, id="itself"),
+        pytest.param("/srv/images/a", "/srv/images//a", False, id="itself-otherwise"),
+    ],
+)
+def test_a_pattern_for_volumes(pattern: str, usage_id: str, expected: bool) -> None:
+    assert matches(pattern, VOLUME, usage_id) is expected
+    assert naive_matches(pattern, VOLUME, usage_id) is expected
+
+
+LETTERS = st.sampled_from("aab/./.\n*")
+USAGE_IDS = st.text(LETTERS, max_size=12)
+PATTERNS = st.lists(st.text(LETTERS, max_size=3) | st.sampled_from(["*", "**", "/"]), max_size=6).map("".join)
+
+
+@given(pattern=PATTERNS, usage_id=USAGE_IDS, usage_type=st.sampled_from([CEPH, VOLUME]))
+def test_patterns_mean_what_the_naive_reading_says(pattern: str, usage_id: str, usage_type: UsageType) -> None:
+    assert matches(pattern, usage_type, usage_id) is naive_matches(pattern, usage_type, usage_id)
+
+
+@given(parts=st.lists(st.text(LETTERS, max_size=3), min_size=1, max_size=5), data=st.data())
+def test_what_a_pattern_was_made_from_it_matches(parts: list[str], data: st.DataObject) -> None:
+    stars = [data.draw(st.sampled_from(["*", "**"])) for _ in parts]
+    between = {"*": st.text("ab.\n", max_size=4), "**": USAGE_IDS}
+    usage_id = "".join(part + data.draw(between[star]) for part, star in zip(parts, stars, strict=True))
+    assert matches("".join(map("".join, zip(parts, stars, strict=True))), CEPH, usage_id)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "usage_id"),
+    [
+        pytest.param("a*" * 1_000 + "b", "a" * limits.USAGE_ID_BYTES, id="stars"),
+        pytest.param("a**" * 1_000 + "b", "a" * limits.USAGE_ID_BYTES, id="double-stars"),
+        pytest.param("*a" * 500 + "**" + "a*" * 500 + "b", "a" * limits.USAGE_ID_BYTES, id="both"),
+        pytest.param("**/a*a/" * 500 + "b", "/aa/a" * (limits.USAGE_ID_BYTES // 5), id="parts"),
+        pytest.param("**" + "a/" * 1_000 + "**b", "a/" * (limits.USAGE_ID_BYTES // 2), id="parts-all-alike"),
+    ],
+)
+def test_no_pattern_explodes(pattern: str, usage_id: str) -> None:
+    began = time.process_time()
+    assert not matches(pattern, CEPH, usage_id)
+    assert time.process_time() - began < 2, "what backtracks would take longer than anybody waits"
+
+
+# Whom, what, and until when.
+
+SECRET, OTHER = UUID(int=7), UUID(int=8)
+NGINX, SHELL = Executable("/usr/sbin/nginx", trusted=True), Executable("/usr/bin/a", trusted=True)
+CONTENT = "c" * 64
+READ = Permission.READ
+
+
+def user(number: int = 1000, executable: ExecutableIs | None = None) -> Principal:
+    return Principal(PrincipalKind.USER, number, executable=executable)
+
+
+def unit(executable: ExecutableIs | None = None) -> Principal:
+    return Principal(PrincipalKind.UNIT, unit="nginx.service", executable=executable)
+
+
+def rules(
+    principal: Principal | None = None,
+    permissions: frozenset[Permission] = frozenset({READ}),
+    scope: Scope | None = None,
+    expires: int | None = None,
+) -> Rules:
+    end = None if expires is None else datetime.fromtimestamp(expires, UTC)
+    return Rules([Grant("g", None, principal or user(), permissions, (scope or EverySecret(),), end)])
+
+
+def ask(
+    asked: Rules, caller: Caller, permission: Permission = READ, target: Target | Everything | None = EVERYTHING
+) -> bool:
+    answer = asked.allows(caller, permission, target, NOW)
+    assert (asked.granting(caller, permission, target, NOW) is not None) is answer
+    return answer
+
+
+def caller(
+    process: FixedProcess | None = None, *, uid: int = 1000, gid: int = 10, groups: tuple[int, ...] = ()
+) -> Caller:
+    return Caller(uid, gid, 1, groups, process=process)
+
+
+@pytest.mark.parametrize(
+    ("principal", "who", "expected"),
+    [
+        pytest.param(user(), caller(), True, id="user"),
+        pytest.param(user(), caller(uid=1001), False, id="another-user"),
+        pytest.param(user(10), caller(), False, id="a-gid-is-no-uid"),
+        pytest.param(Principal(PrincipalKind.GROUP, 10), caller(), True, id="primary-group"),
+        pytest.param(Principal(PrincipalKind.GROUP, 20), caller(groups=(30, 20)), True, id="supplementary-group"),
+        pytest.param(Principal(PrincipalKind.GROUP, 20), caller(groups=(30,)), False, id="another-group"),
+        pytest.param(Principal(PrincipalKind.GROUP, 1000), caller(), False, id="a-uid-is-no-gid"),
+        pytest.param(Principal(PrincipalKind.ANYONE), caller(uid=65534), True, id="anyone"),
+        pytest.param(unit(), caller(FixedProcess(Unit("nginx.service"))), True, id="unit"),
+        pytest.param(unit(), caller(FixedProcess(Unit("nginx.service.service"))), False, id="another-unit"),
+        pytest.param(unit(), caller(FixedProcess()), False, id="no-unit"),
+        pytest.param(unit(), caller(), False, id="no-handle"),
+        pytest.param(user(1000, ExecutableIs(NGINX.path)), caller(FixedProcess(None, NGINX)), True, id="executable"),
+        pytest.param(
+            user(1000, ExecutableIs(NGINX.path)), caller(FixedProcess(None, NGINX), uid=1), False, id="only-narrows"
+        ),
+        pytest.param(
+            user(1000, ExecutableIs(NGINX.path)), caller(FixedProcess(None, SHELL)), False, id="another-executable"
+        ),
+        pytest.param(
+            user(1000, ExecutableIs(NGINX.path)),
+            caller(FixedProcess(None, Executable(NGINX.path, trusted=False))),
+            False,
+            id="not-trusted",
+        ),
+        pytest.param(user(1000, ExecutableIs(NGINX.path)), caller(FixedProcess()), False, id="executable-unknown"),
+        pytest.param(user(1000, ExecutableIs(NGINX.path)), caller(), False, id="executable-and-no-handle"),
+        pytest.param(
+            unit(ExecutableIs(NGINX.path, CONTENT)),
+            caller(FixedProcess(Unit("nginx.service"), NGINX, CONTENT)),
+            True,
+            id="content",
+        ),
+        pytest.param(
+            unit(ExecutableIs(NGINX.path, CONTENT)),
+            caller(FixedProcess(Unit("nginx.service"), NGINX, "d" * 64)),
+            False,
+            id="another-content",
+        ),
+        pytest.param(
+            unit(ExecutableIs(NGINX.path, CONTENT)),
+            caller(FixedProcess(Unit("nginx.service"), NGINX)),
+            False,
+            id="content-unknown",
+        ),
+    ],
+)
+def test_a_principal(principal: Principal, who: Caller, expected: bool) -> None:
+    assert ask(rules(principal), who) is expected
+
+
+def volume(usage_id: str = "/srv/a", secret: UUID = SECRET) -> Target:
+    return Target(secret, Attributes(Usage(VOLUME, usage_id)))
+
+
+NO_USAGE = Target(SECRET, Attributes())
+
+
+@pytest.mark.parametrize(
+    ("scope", "target", "expected"),
+    [
+        pytest.param(EverySecret(), EVERYTHING, True, id="all-of-all"),
+        pytest.param(EverySecret(), volume(), True, id="one-of-all"),
+        pytest.param(EverySecret(), None, True, id="something-of-all"),
+        pytest.param(ThatSecret(SECRET), volume(), True, id="by-id"),
+        pytest.param(ThatSecret(SECRET), volume(secret=OTHER), False, id="by-another-id"),
+        pytest.param(ThatSecret(SECRET), EVERYTHING, False, id="an-id-is-not-all"),
+        pytest.param(ThatSecret(SECRET), None, True, id="an-id-is-something"),
+        pytest.param(UsageLike(VOLUME), volume("/srv/../a//"), True, id="any-of-a-type"),
+        pytest.param(UsageLike(UsageType.TLS), volume(), False, id="another-type"),
+        pytest.param(UsageLike(UsageType.NONE), NO_USAGE, True, id="without-a-usage"),
+        pytest.param(UsageLike(UsageType.NONE), volume(), False, id="not-without"),
+        pytest.param(UsageLike(VOLUME), NO_USAGE, False, id="without-a-usage-is-of-no-type"),
+        pytest.param(UsageLike(VOLUME), EVERYTHING, False, id="a-type-is-not-all"),
+        pytest.param(UsageLike(VOLUME, "/srv/a"), volume(), True, id="exact"),
+        pytest.param(UsageLike(VOLUME, "/srv/*"), volume(), True, id="pattern"),
+        pytest.param(UsageLike(VOLUME, "/etc/*"), volume(), False, id="another-pattern"),
+        pytest.param(UsageLike(UsageType.TLS, "/srv/*"), volume(), False, id="a-pattern-of-another-type"),
+        pytest.param(UsageLike(VOLUME, "/**"), EVERYTHING, False, id="a-pattern-is-not-all"),
+        pytest.param(UsageLike(VOLUME, "/etc/*"), None, True, id="a-pattern-is-something"),
+    ],
+)
+def test_a_scope(scope: Scope, target: Target | Everything | None, expected: bool) -> None:
+    assert ask(rules(scope=scope), caller(), target=target) is expected
+
+
+@pytest.mark.parametrize(
+    ("permissions", "allowed"),
+    [
+        pytest.param(frozenset({Permission.READ}), {Permission.READ}, id="one"),
+        pytest.param(frozenset({Permission.WRITE}), {Permission.WRITE, Permission.APPEND}, id="write-is-append-too"),
+        pytest.param(frozenset({Permission.APPEND}), {Permission.APPEND}, id="append-is-not-write"),
+        pytest.param(PERMISSIONS_OF[PermissionSet.ALL], set(Permission) - {Permission.ADMIN}, id="all-but-admin"),
+        pytest.param(frozenset({Permission.ADMIN}), {Permission.ADMIN}, id="admin-alone"),
+    ],
+)
+@pytest.mark.parametrize("target", [None, EVERYTHING, volume()], ids=["something", "everything", "a-secret"])
+def test_permissions(
+    permissions: frozenset[Permission], allowed: set[Permission], target: Target | Everything | None
+) -> None:
+    asked = rules(permissions=permissions)
+    assert {one for one in Permission if ask(asked, caller(), one, target)} == allowed
+
+
+@pytest.mark.parametrize("target", [None, EVERYTHING, volume()], ids=["something", "everything", "a-secret"])
+@pytest.mark.parametrize(
+    ("expires", "expected"),
+    [
+        pytest.param(None, True, id="never"),
+        pytest.param(NOW + 1, True, id="the-last-second"),
+        pytest.param(NOW, False, id="from-that-moment-on"),
+        pytest.param(NOW - 1, False, id="long-ago"),
+    ],
+)
+def test_the_end_of_a_grant(expires: int | None, expected: bool, target: Target | Everything | None) -> None:
+    assert ask(rules(expires=expires), caller(), target=target) is expected
+
+
+def test_nothing_is_granted_where_there_are_no_grants() -> None:
+    for permission, target in product(Permission, (None, EVERYTHING, volume())):
+        assert not ask(Rules(), Caller(0, 0, 1), permission, target)
+
+
+def test_grants_add_up_and_none_takes_away() -> None:
+    wide = Grant("wide", None, user(), frozenset({READ}), (UsageLike(VOLUME, "/srv/*"),))
+    ended = Grant(
+        "ended", None, user(), frozenset({READ}), (UsageLike(VOLUME, "/srv/*"),), datetime(2000, 1, 1, tzinfo=UTC)
+    )
+    for grants in ([wide, ended], [ended, wide]):
+        assert ask(Rules(grants), caller(), target=volume())
+
+
+def test_the_grant_that_allows_is_named() -> None:
+    narrow = Grant("narrow", None, user(), frozenset({READ}), (ThatSecret(OTHER),))
+    wide = Grant("wide", None, Principal(PrincipalKind.ANYONE), frozenset({READ}), (UsageLike(VOLUME),))
+    asked = Rules([narrow, wide])
+    assert asked.grants == (narrow, wide)
+    assert asked.granting(caller(), READ, volume(), NOW) is wide
+    assert asked.granting(caller(), READ, volume(secret=OTHER), NOW) is narrow
+    assert asked.granting(caller(), READ, NO_USAGE, NOW) is None
+
+
+# What is asked of the caller's process, and when.
+
+
+@pytest.mark.parametrize(
+    ("grants", "target", "asked"),
+    [
+        pytest.param([user()], volume(), set(), id="nothing-turns-on-it"),
+        pytest.param([user(1001), user(1001, ExecutableIs("/a"))], volume(), set(), id="for-another-user"),
+        pytest.param([user(), unit(), user(1000, ExecutableIs("/a"))], volume(), set(), id="allowed-without-it"),
+        pytest.param([unit()], volume(), {"unit"}, id="a-unit"),
+        pytest.param([user(1000, ExecutableIs(NGINX.path))], volume(), {"executable"}, id="an-executable"),
+        pytest.param(
+            [user(1000, ExecutableIs("/a", CONTENT))], volume(), {"executable"}, id="content-of-another-executable"
+        ),
+        pytest.param([user(1000, ExecutableIs(NGINX.path, CONTENT))], volume(), {"executable", "sha256"}, id="content"),
+        pytest.param(
+            [user(1000, ExecutableIs(NGINX.path, CONTENT)), user(1000, ExecutableIs(NGINX.path))],
+            volume(),
+            {"executable"},
+            id="any-content-does",
+        ),
+        pytest.param([user(1000, ExecutableIs(NGINX.path))], volume("/x"), set(), id="out-of-its-scope"),
+    ],
+)
+def test_a_process_is_asked_only_what_a_grant_turns_on(
+    grants: list[Principal], target: Target, asked: set[str]
+) -> None:
+    process = FixedProcess(Unit("sshd.service"), NGINX, CONTENT)
+    made = [
+        Grant(f"g{number}", None, principal, frozenset({READ}), (UsageLike(VOLUME, "/srv/*"),))
+        for number, principal in enumerate(grants)
+    ]
+    Rules(made).allows(caller(process), READ, target, NOW)
+    assert set(process.asked) == asked
+
+
+def test_a_permission_that_nothing_grants_asks_nothing() -> None:
+    process = FixedProcess(Unit("nginx.service"), NGINX, CONTENT)
+    assert not rules(unit()).allows(caller(process), Permission.DELETE, volume(), NOW)
+    assert not process.asked
+
+
+# Held against the naive reading. ``python -m helpers.random_grants 100000`` is the long form.
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_pairs_of_a_caller_and_grants(seed: int) -> None:
+    found, agreed = differences(1_500, seed)
+    assert found == []
+    assert min(agreed[True], agreed[False]) > 1_000, "a comparison of nothing but denials would show little"
+
+
+def test_the_grant_that_is_named_allows_by_itself() -> None:
+    random = Random(6)
+    named = 0
+    for _ in range(500):
+        asked, who = Rules(random_grants(random)), random_caller(random)
+        for target, permission in product(random_targets(random), Permission):
+            grant = asked.granting(who, permission, target, NOW)
+            assert (grant is not None) is asked.allows(who, permission, target, NOW)
+            if grant is not None:
+                assert Rules([grant]).allows(who, permission, target, NOW)
+                named += 1
+    assert named > 100
