@@ -11,17 +11,19 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from helpers.documents import DOCUMENTS, SECRET_ID, records
+from helpers.grants import GRANTS
 from secretd.documents.diagnosis import explain
+from secretd.documents.grant import write_grant
 from secretd.documents.messages import write_reply, write_request
 from secretd.documents.secret import write_secret
-from secretd.documents.shapes import REPLY, REQUEST, SECRET, Shape
+from secretd.documents.shapes import GRANT, REPLY, REQUEST, SECRET, Shape
 from secretd.documents.validation import Grammar
 from secretd.documents.vocabulary import ATTRIBUTES, ELEMENTS
 from secretd.operations import OPERATIONS
 
 VAGUE = "is not as the schema says"
 
-ROOTS = {"secret": SECRET, "request": REQUEST, "reply": REPLY}
+ROOTS = {"secret": SECRET, "grant": GRANT, "request": REQUEST, "reply": REPLY}
 GRAMMARS = {name: Grammar(f"{name}.rng", name, shape) for name, shape in ROOTS.items()}
 
 
@@ -124,6 +126,7 @@ NAMES = st.sampled_from(sorted(ELEMENTS | ATTRIBUTES | {"frob"}))
 
 VALID = {
     "secret": DOCUMENTS.map(lambda document: write_secret(document).encode()),
+    "grant": GRANTS.map(lambda grant: write_grant(grant).encode()),
     "request": st.one_of([records(row.request) for row in OPERATIONS]).map(lambda record: write_request(7, record)),
     "reply": st.one_of([records(row.reply).map(partial(write_reply, 7, row)) for row in OPERATIONS]),
 }

@@ -5,7 +5,7 @@ from hypothesis import given
 from lxml import etree
 
 from helpers.documents import TEXT
-from secretd.documents.escape import escape
+from secretd.documents.escape import escape, escape_attribute
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,9 @@ def test_escapes(text: str, written: str) -> None:
 @given(text=TEXT)
 def test_a_parser_reads_the_same_text(text: str) -> None:
     assert (etree.fromstring(f"<a>{escape(text)}</a>".encode()).text or "") == text
+
+
+@given(text=TEXT)
+def test_an_attribute_keeps_its_white_space(text: str) -> None:
+    for quote in "'\"":
+        assert etree.fromstring(f"<a b={quote}{escape_attribute(text)}{quote}/>".encode()).get("b") == text

@@ -18,13 +18,16 @@ from helpers.libvirt_bodies import DECODERS
 from helpers.tree import ROOT
 from secretd import limits
 from secretd.core import attributes as attributes_record
+from secretd.core import grantform
 from secretd.documents.events import write_event
+from secretd.documents.grant import write_grant
 from secretd.documents.messages import write_error, write_reply, write_request
 from secretd.documents.secret import write_secret
 from secretd.documents.vocabulary import ATTRIBUTES, ELEMENTS
 from secretd.errors import WIRE_ERRORS
 from secretd.fields import Field, fields_of
-from secretd.model import Attributes, Digest, SecretDocument, SecretValue, Usage, UsageType
+from secretd.grants import EverySecret, Grant, PermissionSet, Principal, PrincipalKind, Scope, UsageLike
+from secretd.model import Attributes, Digest, Permission, SecretDocument, SecretValue, Usage, UsageType
 from secretd.operations import EVENTS, OPERATIONS, SetValue
 from secretd.wire.libvirt_procedures import Procedure
 
@@ -74,7 +77,8 @@ DOCUMENT_TOKENS = (
     *(f"</{name}>" for name in sorted(ELEMENTS)),
     *(f" {name}='" for name in sorted(ATTRIBUTES)),
     *("'/>", "'>", "yes", "no", "&lt;", "&#10;", "<!--", "-->", "<![CDATA[", "]]>", "<?", "?>", "<!DOCTYPE "),
-    *(kind.value for kind in UsageType),
+    *(word.value for words in (UsageType, Permission, PermissionSet) for word in words),
+    *("**", "/../", "nginx.service", "2027-12-31T23:59:59Z"),
     *(SECRET_ID, DIGEST, MARKER, "xmlns:a='", "AAAA", "===="),
 )
 """What a document is made of, for a fuzzer that puts pieces together."""
@@ -123,6 +127,25 @@ def secrets() -> Iterator[bytes]:
     yield f"<secret><uuid> {UUID(SECRET_ID).hex} </uuid><volume>/a</volume></secret>".encode()
     yield f"<secret other='{MARKER}'><other/><description>a<b>c</b></description></secret>".encode()
     yield from _BAD_DOCUMENTS
+
+
+def grants() -> Iterator[bytes]:
+    """Give the documents of grants that are right, and others that nearly are."""
+    for vector in _vectors("grants.json"):
+        if "document" in vector:
+            yield vector["document"].encode()
+    yield write_grant(_grant(MARKER, UsageLike(UsageType.CEPH, f"{MARKER}\t\n\r<&'\"*"))).encode()
+    for place in ("name", "expires"):
+        yield f"<grant><{place}> {MARKER} </{place}></grant>".encode()
+    yield f"<grant><principal><user uid='{MARKER}'/></principal></grant>".encode()
+    yield f"<grant><principal><executable path='{MARKER}' sha256='{MARKER}'/></principal></grant>".encode()
+    yield f"<grant><allow set='{MARKER}'><permission name='{MARKER}'/></allow></grant>".encode()
+    yield f"<grant><scope><secret uuid='{MARKER}'/><usage type='none' pattern='{MARKER}'/></scope></grant>".encode()
+    yield from _BAD_DOCUMENTS
+
+
+def _grant(description: str, scope: Scope) -> Grant:
+    return Grant("g", description, Principal(PrincipalKind.ANYONE), frozenset({Permission.READ}), (scope,))
 
 
 def streams() -> Iterator[bytes]:
@@ -199,6 +222,13 @@ def attributes_records() -> Iterator[bytes]:
     yield b'{"description":null,"private":0,"usage":null,"value":[]}'
     yield b'{"description":[],"private":false,"usage":{},"value":NaN}'
     yield b"[" * 2000
+
+
+def grant_records() -> Iterator[bytes]:
+    """Give the vectors of grants, and the record of one more."""
+    for vector in _vectors("grants.json"):
+        yield vector["plaintext"].encode()
+    yield grantform.to_bytes(_grant(MARKER, EverySecret()))
 
 
 def _attributes() -> Iterator[Attributes]:

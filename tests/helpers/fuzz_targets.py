@@ -18,11 +18,13 @@ from helpers.framing import Event, Fault, drain
 from helpers.libvirt_bodies import DECODERS, weight
 from secretd import limits
 from secretd.core import attributes as attributes_record
+from secretd.core import grantform
 from secretd.crypto.envelope import open_record
 from secretd.crypto.keyring import Domain, Keyring
 from secretd.crypto.padding import pad, unpad
 from secretd.crypto.sealfile import SealFile
 from secretd.documents.events import is_event, read_event, write_event
+from secretd.documents.grant import read_grant, write_grant
 from secretd.documents.libvirt_secret import read_libvirt_secret
 from secretd.documents.messages import RequestError, open_request, read_reply, write_error, write_reply, write_request
 from secretd.documents.scan import UnknownNames
@@ -157,6 +159,17 @@ def _libvirt_secret(body: bytes) -> None:
     for document in read.values():
         _hold(document == read["loosely"], "all readings read alike")
         _hold(read_secret(write_secret(document).encode()) == document, "a document comes back")
+
+
+def _grant(body: bytes) -> None:
+    try:
+        grant = read_grant(body)
+    except InvalidRequestError as error:
+        _answerable(error)
+        return
+    written = write_grant(grant)
+    _hold(read_grant(written.encode()) == grant, "a grant comes back")
+    _hold(grantform.from_bytes(grantform.to_bytes(grant)) == grant, "what can be said can be kept")
 
 
 # The framing.
@@ -349,6 +362,13 @@ def _attributes(plaintext: bytes) -> None:
         _hold(attributes_record.to_bytes(attributes, counter) == plaintext, "one spelling only")
 
 
+def _grant_record(plaintext: bytes) -> None:
+    with suppress(StoreCorruptError):
+        grant = grantform.from_bytes(plaintext)
+        _hold(grantform.to_bytes(grant) == plaintext, "one spelling only")
+        _hold(read_grant(write_grant(grant).encode()) == grant, "what is kept can be shown")
+
+
 TARGETS: dict[str, Target] = {
     "request": Target(_request, fuzz_seeds.requests, limits.MESSAGE_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS),
     "reply": Target(_reply, fuzz_seeds.replies, limits.MESSAGE_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS),
@@ -356,6 +376,7 @@ TARGETS: dict[str, Target] = {
     "libvirt-secret": Target(
         _libvirt_secret, fuzz_seeds.secrets, limits.DOCUMENT_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS
     ),
+    "grant": Target(_grant, fuzz_seeds.grants, limits.DOCUMENT_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS),
     "framing": Target(_framing, fuzz_seeds.streams, 1_000),
     "libvirt-framing": Target(_libvirt_framing, fuzz_seeds.libvirt_streams, 1_000, fuzz_seeds.XDR_TOKENS),
     "libvirt-body": Target(_libvirt_body, fuzz_seeds.libvirt_bodies, 1_000, fuzz_seeds.XDR_TOKENS),
@@ -364,5 +385,6 @@ TARGETS: dict[str, Target] = {
     "keyring": Target(_keyring, fuzz_seeds.keyring_payloads, limits.KEYRING_BYTES + 1, fuzz_seeds.JSON_TOKENS),
     "value": Target(_value, fuzz_seeds.padded_values, limits.VALUE_BYTES + 5),
     "attributes": Target(_attributes, fuzz_seeds.attributes_records, limits.STORE_VALUE_BYTES, fuzz_seeds.JSON_TOKENS),
+    "grant-record": Target(_grant_record, fuzz_seeds.grant_records, limits.STORE_VALUE_BYTES, fuzz_seeds.JSON_TOKENS),
 }
 """Every target by its name."""

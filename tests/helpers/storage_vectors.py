@@ -1,4 +1,4 @@
-"""What tests/vectors/ holds: records, seal files, padding and derived keys, each with its declared outcome.
+"""What tests/vectors/ holds: records, seal files, padding, derived keys and grants, each with its declared outcome.
 
 Every vector is made here from fixed inputs by helpers.storage_format, which shares no code with secretd.  An outcome
 is ``success``, or the code of the error that must come; ``says`` is a part of that error's message.  After a
@@ -463,11 +463,199 @@ def derived() -> Vector:
     }
 
 
+# Grants. Both are written by hand: what is kept, and the document that it stands for.
+
+_GRANT: dict[str, object] = {
+    "access-key": None,
+    "conditions": None,
+    "description": None,
+    "expires": None,
+    "format": 1,
+    "limits": None,
+    "name": "web",
+    "permissions": ["getattr", "read-secure"],
+    "principal": {"executable": None, "kind": "user", "number": 33, "unit": None},
+    "scopes": [["usage", "tls", "web/*"]],
+}
+_UNIT = {"executable": None, "kind": "unit", "number": None, "unit": "nginx.service"}
+_RUNNING = {"path": "/usr/sbin/nginx", "sha256": None}
+_ANYONE = {"executable": None, "kind": "anyone", "number": None, "unit": None}
+
+
+def _grant_opens(label: str, document: str, **members: object) -> Vector:
+    plaintext = page.canonical(_GRANT | members).decode("ascii")
+    return {"id": label, "outcome": "success", "plaintext": plaintext, "document": document}
+
+
+def _grant_document(
+    principal: str = "<user uid='33'/>",
+    permissions: tuple[str, ...] = ("getattr", "read-secure"),
+    scopes: tuple[str, ...] = ("<usage type='tls' pattern='web/*'/>",),
+    description: str = "",
+    expires: str = "",
+) -> str:
+    """Write the document of a grant; what is given is markup."""
+    lines = ["<grant>", "  <name>web</name>"]
+    lines += [f"  <description>{description}</description>"] if description else []
+    lines += ["  <principal>", *(f"    {line}" for line in principal.split("\n")), "  </principal>"]
+    lines += ["  <allow>", *(f"    <permission name='{one}'/>" for one in permissions), "  </allow>"]
+    lines += ["  <scope>", *(f"    {scope}" for scope in scopes), "  </scope>"]
+    lines += [f"  <expires>{expires}</expires>"] if expires else []
+    return "\n".join([*lines, "</grant>", ""])
+
+
+def _good_grants() -> Iterator[Vector]:
+    yield _grant_opens("user", _grant_document())
+    yield _grant_opens("group", _grant_document("<group gid='0'/>"), principal=_with_number("group", 0))
+    yield _grant_opens(
+        "greatest-number", _grant_document("<user uid='4294967294'/>"), principal=_with_number("user", 2**32 - 2)
+    )
+    yield _grant_opens("unit", _grant_document("<unit name='nginx.service'/>"), principal=_UNIT)
+    yield _grant_opens(
+        "unit-and-executable",
+        _grant_document("<unit name='nginx.service'/>\n<executable path='/usr/sbin/nginx'/>"),
+        principal=_UNIT | {"executable": _RUNNING},
+    )
+    digits = "0123456789abcdef" * 4
+    yield _grant_opens(
+        "executable-of-that-content",
+        _grant_document(f"<user uid='33'/>\n<executable path='/usr/sbin/nginx' sha256='{digits}'/>"),
+        principal=_with_number("user", 33) | {"executable": _RUNNING | {"sha256": digits}},
+    )
+    yield _grant_opens("anyone", _grant_document("<anyone/>"), principal=_ANYONE)
+    everything = ("search", "getattr", "read", "read-secure", "append", "write", "save", "delete", "admin")
+    yield _grant_opens(
+        "every-permission",
+        _grant_document(permissions=everything, scopes=("<all/>",)),
+        permissions=sorted(everything),
+        scopes=[["all"]],
+    )
+    yield _grant_opens(
+        "each-kind-of-scope",
+        _grant_document(
+            scopes=(
+                f"<secret uuid='{FILE_ID}'/>",
+                "<usage type='none'/>",
+                "<usage type='volume'/>",
+                "<usage type='volume' pattern='/srv/**'/>",
+                "<usage type='iscsi' pattern='a&#10;&lt;*'/>",
+            )
+        ),
+        scopes=[
+            ["secret", FILE_ID],
+            ["usage", "none", None],
+            ["usage", "volume", None],
+            ["usage", "volume", "/srv/**"],
+            ["usage", "iscsi", "a\n<*"],
+        ],
+    )
+    yield _grant_opens(
+        "described-and-ending",
+        _grant_document(description="na\u00efve &lt;web&gt;", expires="2027-12-31T23:59:59Z"),
+        description="na\u00efve <web>",
+        expires="2027-12-31T23:59:59Z",
+    )
+
+
+def _with_number(kind: str, number: object) -> dict[str, object]:
+    return {"executable": None, "kind": kind, "number": number, "unit": None}
+
+
+def _wrong_grants() -> Iterator[Vector]:
+    without = {name: value for name, value in _GRANT.items() if name != "limits"}
+    user = _with_number("user", 33)
+    wrong: dict[str, dict[str, object]] = {
+        "format-0": {"format": 0},
+        "format-2": {"format": 2},
+        "format-true": {"format": True},
+        "format-fraction": {"format": 1.0},
+        "member-unknown": {"comment": None},
+        "limits": {"limits": {}},
+        "conditions": {"conditions": []},
+        "access-key": {"access-key": "x"},
+        "name-empty": {"name": ""},
+        "name-too-long": {"name": "n" * 65},
+        "name-a-number": {"name": 1},
+        "description-empty-array": {"description": []},
+        "description-too-long": {"description": "d" * 1_025},
+        "expires-number": {"expires": 1_800_000_000},
+        "expires-no-day": {"expires": "2027-02-30T00:00:00Z"},
+        "expires-other-zone": {"expires": "2027-12-31T23:59:59+00:00"},
+        "expires-other-spelling": {"expires": "2027-12-31 23:59:59Z"},
+        "permission-unknown": {"permissions": ["getattr", "own"]},
+        "permission-twice": {"permissions": ["getattr", "getattr"]},
+        "permissions-none": {"permissions": []},
+        "permissions-unsorted": {"permissions": ["read-secure", "getattr"]},
+        "permissions-text": {"permissions": "read"},
+        "admin-of-some": {"permissions": ["admin"]},
+        "principal-null": {"principal": None},
+        "principal-unknown": {"principal": _with_number("key", 33)},
+        "principal-member-unknown": {"principal": user | {"key": None}},
+        "root": {"principal": _with_number("user", 0)},
+        "number-true": {"principal": _with_number("user", True)},
+        "number-fraction": {"principal": _with_number("user", 33.0)},
+        "number-negative": {"principal": _with_number("user", -1)},
+        "number-of-33-bits": {"principal": _with_number("user", 2**32)},
+        "number-that-is-none": {"principal": _with_number("user", 2**32 - 1)},
+        "user-and-unit": {"principal": user | {"unit": "nginx.service"}},
+        "unit-and-number": {"principal": _UNIT | {"number": 33}},
+        "unit-no-service": {"principal": _UNIT | {"unit": "user.slice"}},
+        "anyone-and-number": {"principal": _ANYONE | {"number": 33}},
+        "anyone-and-executable": {"principal": _ANYONE | {"executable": _RUNNING}},
+        "executable-relative": {"principal": user | {"executable": _RUNNING | {"path": "nginx"}}},
+        "executable-interpreter": {"principal": user | {"executable": _RUNNING | {"path": "/usr/bin/python3.11"}}},
+        "executable-member-unknown": {"principal": user | {"executable": _RUNNING | {"user": "root"}}},
+        "executable-upper-case-hash": {"principal": user | {"executable": _RUNNING | {"sha256": "A" * 64}}},
+        "scopes-none": {"scopes": []},
+        "scopes-object": {"scopes": {}},
+        "scope-empty": {"scopes": [[]]},
+        "scope-unknown": {"scopes": [["owner", 33]]},
+        "scope-longer": {"scopes": [["all", None]]},
+        "scope-shorter": {"scopes": [["usage", "tls"]]},
+        "scope-twice": {"scopes": [["all"], ["all"]]},
+        "scope-upper-case-id": {"scopes": [["secret", FILE_ID.upper()]]},
+        "scope-no-id": {"scopes": [["secret", "x"]]},
+        "usage-unknown": {"scopes": [["usage", "disk", None]]},
+        "pattern-empty": {"scopes": [["usage", "tls", ""]]},
+        "pattern-number": {"scopes": [["usage", "tls", 1]]},
+        "pattern-of-none": {"scopes": [["usage", "none", "*"]]},
+        "pattern-no-path": {"scopes": [["usage", "volume", "**"]]},
+        "pattern-up": {"scopes": [["usage", "volume", "/srv/../*"]]},
+    }
+    for label, members in wrong.items():
+        yield _grant_fails(label, page.canonical(_GRANT | members).decode("ascii"))
+    good = page.canonical(_GRANT).decode("ascii")
+    yield _grant_fails("member-missing", page.canonical(without).decode("ascii"))
+    yield _grant_fails("member-twice", good.replace("{", '{"access-key":null,', 1))
+    yield _grant_fails("white-space", good + " ")
+    yield _grant_fails("escaped-letter", good.replace("web", "w\\u0065b", 1))
+    yield _grant_fails("members-unsorted", json.dumps(dict(reversed(_GRANT.items())), separators=(",", ":")))
+    yield _grant_fails("cut", good[:-1])
+    yield _grant_fails("array", "[]")
+    yield _grant_fails("empty", "")
+    yield _grant_fails("not-ascii", good.replace("web", "w\u00e9b", 1))
+
+
+def _grant_fails(label: str, plaintext: str) -> Vector:
+    return {
+        "id": label,
+        "outcome": "store-corrupt",
+        "says": "in a form this version does not know",
+        "plaintext": plaintext,
+    }
+
+
+def grants() -> Vector:
+    """Make grants.json."""
+    return {"source": SOURCE, "vectors": [*_good_grants(), *_wrong_grants()]}
+
+
 CORPORA: dict[str, Callable[[], Vector]] = {
     "records.json": records,
     "seal-files.json": seal_files,
     "padding.json": padding,
     "derived.json": derived,
+    "grants.json": grants,
 }
 
 
