@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secretd import limits
+from secretd.documents import scan as scanning
 from secretd.documents.scan import UnknownName, UnknownNames, scan
 from secretd.errors import InvalidXmlError
 
@@ -231,3 +232,32 @@ def test_the_scan_leaves_nothing_for_the_collector() -> None:
 def test_any_bytes_pass_or_are_refused(body: bytes) -> None:
     with suppress(InvalidXmlError):
         assert scan(body, MOST).root
+
+
+ODD = [b" \n" * 9 + b" " * number for number in range(5)]
+"""White space that nobody indents by."""
+
+
+class TestWhiteSpace:
+    """libxml2 never forgets some of it: what is odd is counted, as names are."""
+
+    @pytest.mark.parametrize("space", [b"\n" + b" " * 40, b"\n" * 20, b"\t" * 30, b"\r\n\r\n" + b"\t" * 20, b" " * 500])
+    def test_what_indents_is_never_too_much(self, space: bytes) -> None:
+        for number in range(3):
+            scan(b"<secret>" + space + b" " * number * space.count(b" ") + b"</secret>", 10_000, UnknownNames(0))
+
+    def test_odd_space_is_counted_once_for_each_form(self) -> None:
+        names = UnknownNames(2)
+        for space in (*ODD[:2], *ODD[:2]):
+            scan(b"<secret>" + space + b"</secret>", 1_000, names)
+        with pytest.raises(InvalidXmlError, match="line 1: white space"):
+            scan(b"<secret>" + ODD[2] + b"</secret>", 1_000, names)
+
+    def test_there_is_a_bound_without_an_allowance_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scanning, "_ODD_SPACES", UnknownNames(1))
+        scan(b"<secret>" + ODD[0] + b"</secret>", 1_000)
+        with pytest.raises(InvalidXmlError, match="indent by spaces"):
+            scan(b"\n\n<secret>" + ODD[1] + b"</secret>", 1_000)
+
+    def test_short_space_is_nobodys_business(self) -> None:
+        scan(b"<secret> \t \n \t \n \t</secret>", 1_000, UnknownNames(0))
