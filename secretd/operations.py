@@ -525,12 +525,12 @@ class Operation:
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("allocate-id", AllocateId, Changed, Permission.WRITE, AuditLevel.CHANGE),
-    Operation("set-xml", SetXml, Changed, Permission.WRITE, AuditLevel.CHANGE),
-    Operation("define", Define, Changed, Permission.WRITE, AuditLevel.CHANGE),
+    Operation("allocate-id", AllocateId, Changed, Permission.APPEND, AuditLevel.CHANGE),
+    Operation("set-xml", SetXml, Changed, Permission.APPEND, AuditLevel.CHANGE),
+    Operation("define", Define, Changed, Permission.APPEND, AuditLevel.CHANGE),
     Operation("get-xml", GetXml, GotXml, Permission.READ, AuditLevel.NONE),
-    Operation("set-value", SetValue, Changed, Permission.WRITE, AuditLevel.CHANGE),
-    Operation("generate-value", GenerateValue, Changed, Permission.WRITE, AuditLevel.CHANGE),
+    Operation("set-value", SetValue, Changed, Permission.APPEND, AuditLevel.CHANGE),
+    Operation("generate-value", GenerateValue, Changed, Permission.APPEND, AuditLevel.CHANGE),
     Operation("get-value", GetValue, GotValue, Permission.READ_SECURE, AuditLevel.REVEAL),
     Operation("delete", Delete, Deleted, Permission.DELETE, AuditLevel.CHANGE),
     Operation("list", List, Listed, Permission.SEARCH, AuditLevel.NONE),

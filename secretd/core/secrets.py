@@ -9,6 +9,7 @@ the change was decided on, it is decided anew.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID, uuid4
 
@@ -37,6 +38,29 @@ from secretd.store.base import RevisionConflict
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Who changes which secret, and in which way.
+
+    Attributes:
+        caller, secret: who, and which.
+        digest: what it must still have.
+        creates: it may be made, if it is not there.
+        sets_value: if it is there, its value is set and nothing else is changed.
+    """
+
+    caller: Caller
+    secret: UUID
+    digest: Digest | None = None
+    creates: bool = True
+    sets_value: bool = False
+
+    def permission(self, before: SecretState | None) -> Permission:
+        """Say what the change needs: to append is to take nothing away. Source: docs/access.md, "Permissions"."""
+        appends = before is None or (self.sets_value and not before.has_value)
+        return Permission.APPEND if appends else Permission.WRITE
+
+
 class Secrets:
     """The secrets of both homes, and what may be done with them."""
 
@@ -51,7 +75,7 @@ class Secrets:
     async def allocate_id(self, caller: Caller, request: ops.AllocateId) -> ops.Changed:
         """Allocate an id for a new secret, with neither usage nor value."""
         attributes = Attributes(description=request.description or None, ephemeral=request.ephemeral)
-        return await self._change(caller, uuid4(), None, lambda _: (attributes, None))
+        return await self._change(_Change(caller, uuid4()), lambda _: (attributes, None))
 
     async def set_xml(self, caller: Caller, request: ops.SetXml) -> ops.Changed:
         """Replace all attributes of a secret.
@@ -63,7 +87,7 @@ class Secrets:
         if request.document.id not in (None, request.secret):
             raise InvalidRequestError("the document's uuid is not the id of the secret it was sent for")
         wanted = request.document.attributes
-        return await self._change(caller, request.secret, request.digest, lambda _: (wanted, None))
+        return await self._change(_Change(caller, request.secret, request.digest), lambda _: (wanted, None))
 
     async def define(self, caller: Caller, request: ops.Define) -> ops.Changed:
         """Define a secret as libvirt does.
@@ -82,7 +106,7 @@ class Secrets:
                 )
             return wanted, None
 
-        return await self._change(caller, request.document.id or uuid4(), request.digest, decide)
+        return await self._change(_Change(caller, request.document.id or uuid4(), request.digest), decide)
 
     async def set_value(self, caller: Caller, request: ops.SetValue) -> ops.Changed:
         """Set the value of a secret.
@@ -101,7 +125,8 @@ class Secrets:
                 raise OperationInvalidError("the secret exists and is not ephemeral; the value was not set")
             return before.attributes, request.value
 
-        return await self._change(caller, request.secret, request.digest, decide, creates=request.create)
+        change = _Change(caller, request.secret, request.digest, request.create, sets_value=True)
+        return await self._change(change, decide)
 
     async def generate_value(self, caller: Caller, request: ops.GenerateValue) -> ops.Changed:
         """Make a random value and set it. The secret must exist, as the value could otherwise serve nobody.
@@ -116,7 +141,8 @@ class Secrets:
                 raise _no_secret()
             return before.attributes, value
 
-        return await self._change(caller, request.secret, request.digest, decide, creates=False)
+        change = _Change(caller, request.secret, request.digest, creates=False, sets_value=True)
+        return await self._change(change, decide)
 
     async def delete(self, caller: Caller, request: ops.Delete) -> ops.Deleted:
         """Delete a secret, its value and its attributes."""
@@ -175,53 +201,54 @@ class Secrets:
         return await self._persistent.count(), await self._ephemeral.count()
 
     async def _change(
-        self,
-        caller: Caller,
-        secret: UUID,
-        digest: Digest | None,
-        decide: Callable[[SecretState | None], tuple[Attributes, SecretValue | None]],
-        *,
-        creates: bool = True,
+        self, change: _Change, decide: Callable[[SecretState | None], tuple[Attributes, SecretValue | None]]
     ) -> ops.Changed:
-        """Change one secret, or create it if that is asked for.
+        """Change one secret, or create it.
 
         ``decide`` gives the attributes it shall have, and its new value if it gets one, from what it is now.
         """
 
         async def attempt() -> ops.Changed:
-            before = await self._find(secret)
-            self._authorise_before(caller, before, digest, creates=creates and digest is None)
+            before = await self._find(change.secret)
+            self._authorise_before(change, before)
             wanted, value = decide(before)
-            self._authorise_after(caller, before, Target(secret, wanted))
+            self._authorise_after(change, before, Target(change.secret, wanted))
             _keep_private(before, wanted)
             with self._events.watching():
-                state = await self._put(before, secret, wanted, value, caller.uid)
-            changed = ops.Changed(secret, self._digest(state))
+                state = await self._put(before, change.secret, wanted, value, change.caller.uid)
+            changed = ops.Changed(change.secret, self._digest(state))
             # Under the secret's lock, and without a wait since the commit: so events keep the order of commits.
             self._events.changed(before, state, changed.digest)
             return changed
 
-        async with self._locks.hold(secret):
+        async with self._locks.hold(change.secret):
             return await _settled(attempt)
 
-    def _authorise_before(
-        self, caller: Caller, before: SecretState | None, digest: Digest | None, *, creates: bool
-    ) -> None:
+    def _authorise_before(self, change: _Change, before: SecretState | None) -> None:
         if before is None:
-            if digest is not None:
+            if change.digest is not None:
                 raise _no_secret()
-        elif not self._access.allows(caller, Permission.GETATTR, before.target):
-            # Whoever creates what is there already learns that, and nothing more.
-            raise ConflictError("this id is not free") if creates else _no_secret()
-        else:
-            self._access.require(caller, Permission.WRITE, before.target)
-            self._check_digest(before, digest)
+            return
+        permission = change.permission(before)
+        if not self._access.allows(change.caller, Permission.GETATTR, before.target):
+            # Who may append may do so once to what he cannot see, as he may have made it himself.
+            may_append = permission is Permission.APPEND and self._access.allows(
+                change.caller, permission, before.target
+            )
+            if not may_append:
+                # Whoever creates what is there already learns that, and nothing more.
+                creates = change.creates and change.digest is None
+                raise ConflictError("this id is not free") if creates else _no_secret()
+        self._access.require(change.caller, permission, before.target)
+        self._check_digest(before, change.digest)
 
-    def _authorise_after(self, caller: Caller, before: SecretState | None, after: Target) -> None:
-        self._access.require(caller, Permission.WRITE, after)
+    def _authorise_after(self, change: _Change, before: SecretState | None, after: Target) -> None:
+        self._access.require(change.caller, change.permission(before), after)
+        if not after.attributes.ephemeral and (before is None or not change.sets_value):
+            self._access.require(change.caller, Permission.SAVE, after)
         if before is not None and before.has_value and before.attributes.usage != after.attributes.usage:
             # A new usage opens the old value to whoever may read by that usage, so it is as good as reading it.
-            self._access.require(caller, Permission.READ_SECURE, before.target)
+            self._access.require(change.caller, Permission.READ_SECURE, before.target)
 
     async def _put(
         self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int

@@ -41,7 +41,7 @@ from secretd.store.base import Store
 Handler = Callable[[Caller, Any], Awaitable[ops.Reply]]
 ListenerHandler = Callable[[Caller, Any, Listener], ops.Reply]
 
-_SEALING = frozenset({Permission.WRITE, Permission.DELETE})
+_SEALING = frozenset({Permission.APPEND, Permission.DELETE})
 """The permissions of the operations that seal records."""
 
 _MENDING = frozenset({ops.StoreAccept, ops.Restore})

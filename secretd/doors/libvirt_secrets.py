@@ -90,7 +90,7 @@ async def define_xml(connection: LibvirtConnection, arguments: tuple[bytes, int]
     document, flags = arguments
     connection.require_writable()
     refuse_flags(flags, DefineFlag.VALIDATE)
-    connection.admit(Permission.WRITE)
+    connection.admit(Permission.APPEND)
     unknown = connection.host.unknown_names(connection.caller.uid)
     wanted = read_libvirt_secret(document, unknown, validate=bool(flags & DefineFlag.VALIDATE))
     try:

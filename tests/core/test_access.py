@@ -279,6 +279,19 @@ def lacking(permission: Permission) -> Policy:
     return lambda _caller, asked, target: target is None or asked is not permission
 
 
+def only(*permissions: Permission) -> Policy:
+    """Make a policy that grants these permissions and no other."""
+    return lambda _caller, asked, _target: asked in permissions
+
+
+CHANGES_WHAT_IS_THERE: list[ops.Request[ops.Reply]] = [
+    ops.SetXml(HIDDEN, SecretDocument(Attributes(description="x"))),
+    ops.Define(SecretDocument(Attributes(), HIDDEN)),
+    ops.SetValue(HIDDEN, VALUE),
+    ops.GenerateValue(HIDDEN, 8),
+]
+
+
 class TestOnTheObject:
     @pytest.mark.parametrize(
         ("permission", "request_made"),
@@ -302,18 +315,79 @@ class TestOnTheObject:
 
     @pytest.mark.parametrize(
         "request_made",
-        [r for r in examples(HIDDEN) if ops.BY_REQUEST[type(r)].permission is Permission.WRITE],
+        [r for r in examples(HIDDEN) if ops.BY_REQUEST[type(r)].permission is Permission.APPEND],
         ids=name_of,
     )
-    def test_writing_needs_write_on_the_object_as_it_would_be(
+    def test_making_a_secret_needs_append_on_it_as_it_would_be(
         self, tmp_path: Path, request_made: ops.Request[ops.Reply]
     ) -> None:
         async def run() -> None:
-            async with open_core(tmp_path, lacking(Permission.WRITE)) as core:
+            async with open_core(tmp_path, lacking(Permission.APPEND)) as core:
                 revision = await core.store.revision()
                 with pytest.raises((AccessDeniedError, NotFoundError)):
                     await core.call(request_made)
                 assert await core.store.revision() == revision
+
+        asyncio.run(run())
+
+    @pytest.mark.parametrize("request_made", CHANGES_WHAT_IS_THERE, ids=name_of)
+    def test_changing_what_is_there_needs_write(self, tmp_path: Path, request_made: ops.Request[ops.Reply]) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, lacking(Permission.WRITE)) as core:
+                await core.call(ops.SetValue(HIDDEN, VALUE))
+                revision = await core.store.revision()
+                with pytest.raises(AccessDeniedError, match="write"):
+                    await core.call(request_made)
+                assert await core.store.revision() == revision
+
+        asyncio.run(run())
+
+    def test_a_value_may_be_appended_where_there_is_none(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, lacking(Permission.WRITE)) as core:
+                await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes(usage=USAGE))))
+                await core.call(ops.SetValue(HIDDEN, VALUE, create=False))
+                assert (await core.call(ops.GetValue(HIDDEN))).value == VALUE
+                with pytest.raises(AccessDeniedError, match="write"):
+                    await core.call(ops.GenerateValue(HIDDEN, 8))
+
+        asyncio.run(run())
+
+    def test_who_sees_nothing_may_append_once(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, only(Permission.APPEND, Permission.SAVE)) as core:
+                await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes(usage=USAGE))))
+                for changed in (ops.SetXml(HIDDEN, SecretDocument(Attributes())), ops.Delete(HIDDEN)):
+                    with pytest.raises((ConflictError, AccessDeniedError)):
+                        await core.call(changed)
+                await core.call(ops.SetValue(HIDDEN, VALUE, create=False))
+                with pytest.raises(ConflictError):
+                    await core.call(ops.SetValue(HIDDEN, VALUE))
+                for about in (HIDDEN, UNKNOWN):
+                    with pytest.raises(NotFoundError):
+                        await core.call(ops.SetValue(about, VALUE, create=False))
+                for reading in (ops.GetValue(HIDDEN), ops.GetXml(HIDDEN), ops.LookupById(HIDDEN), ops.List()):
+                    with pytest.raises(AccessDeniedError):
+                        await core.call(reading)
+            async with open_core(tmp_path) as core:
+                assert (await core.call(ops.GetValue(HIDDEN))).value == VALUE
+
+        asyncio.run(run())
+
+    def test_what_is_kept_on_disk_needs_save(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with open_core(tmp_path, lacking(Permission.SAVE)) as core:
+                document = SecretDocument(Attributes(ephemeral=True))
+                await core.call(ops.SetXml(HIDDEN, document))
+                await core.call(ops.SetValue(HIDDEN, VALUE))
+                await core.call(ops.SetValue(UNKNOWN, VALUE, ephemeral=True))
+                for kept in (
+                    ops.AllocateId(),
+                    ops.SetXml(HIDDEN, SecretDocument(Attributes())),
+                    ops.SetValue(UUID(int=9), VALUE),
+                ):
+                    with pytest.raises(AccessDeniedError, match="save"):
+                        await core.call(kept)
 
         asyncio.run(run())
 

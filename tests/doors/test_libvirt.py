@@ -200,7 +200,7 @@ def test_nothing_but_the_opening_is_answered_before_it(tmp_path: Path, procedure
 
 def test_a_caller_who_may_not_write_is_told_so_before_his_document_is_read(tmp_path: Path) -> None:
     def policy(_: Caller, permission: Permission, __: Target | Everything | None) -> bool:
-        return permission is not Permission.WRITE
+        return permission not in (Permission.APPEND, Permission.WRITE)
 
     async def test() -> None:
         async with open_core(tmp_path, policy) as core:
