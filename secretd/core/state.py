@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from secretd.core.access import Target
@@ -30,6 +30,7 @@ class SecretState:
         counter: the change counter of the attributes record.
         value_counter: the change counter of the value record, or NO_VALUE.
         revision: of the attributes record in the store; 0 where there is no store.
+        remembered: what was last said of it, and under which keyring: most are asked for again and again.
     """
 
     id: UUID
@@ -37,6 +38,7 @@ class SecretState:
     counter: int
     value_counter: int
     revision: int = 0
+    remembered: tuple[Keyring, Digest] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def has_value(self) -> bool:
@@ -80,7 +82,13 @@ def next_state(before: SecretState | None, secret: UUID, wanted: Attributes, *, 
 
 def digest_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Digest:
     """Give the digest by which a change names this state of a secret."""
-    return keyrings[Domain.SHARED].digest(state.id, state.counter, state.value_counter)
+    keyring = keyrings[Domain.SHARED]
+    if state.remembered is not None and state.remembered[0] is keyring:
+        return state.remembered[1]
+    digest = keyring.digest(state.id, state.counter, state.value_counter)
+    # Frozen in what it says, which this is no part of.
+    object.__setattr__(state, "remembered", (keyring, digest))
+    return digest
 
 
 def said_of(state: SecretState, digest: Digest) -> tuple[UUID, Digest, bool, bool, bool, Usage | None]:
