@@ -68,6 +68,8 @@ class SecretValue:
 class UsageType(Enum):
     """What kind of thing a secret opens. Source: libvirt's virSecretUsageType; ``none`` has no id."""
 
+    __hash__ = object.__hash__  # members are single, and Enum's own is a call of Python
+
     NONE = "none"
     VOLUME = "volume"
     CEPH = "ceph"

@@ -30,6 +30,7 @@ from secretd.core.state import SecretState
 from secretd.crypto.envelope import Domain
 from secretd.crypto.keyring import Keyring
 from secretd.errors import SecretdError, StoreOutcomeUnknownError
+from secretd.model import Usage
 from secretd.store.base import RevisionConflict
 from secretd.store.reading import Record
 
@@ -44,7 +45,8 @@ class SecretCache:
         self._states: OrderedDict[int, SecretState] = OrderedDict()
         self._values: OrderedDict[int, Record] = OrderedDict()
         self._value_bytes = 0
-        self._usages: OrderedDict[bytes, UUID] = OrderedDict()
+        # By the usage itself: what the store has it under takes an HMAC, as long as all the rest of a lookup.
+        self._usages: OrderedDict[Usage, UUID] = OrderedDict()
         self._changing: set[int] = set()
 
     def state(self, secret: UUID) -> SecretState | None:
@@ -69,10 +71,10 @@ class SecretCache:
             self._values.move_to_end(secret.int)
         return record
 
-    def usage(self, key: bytes) -> UUID | None:
+    def usage(self, usage: Usage) -> UUID | None:
         """Say where a usage led, if that is known."""
         self._follow_keyrings()
-        return self._usages.get(key)
+        return self._usages.get(usage)
 
     def keep_state(self, state: SecretState) -> None:
         """Keep a secret that was read just now, without a wait since."""
@@ -98,10 +100,10 @@ class SecretCache:
             _, oldest = self._values.popitem(last=False)
             self._value_bytes -= len(oldest.value)
 
-    def keep_usage(self, key: bytes, secret: UUID) -> None:
+    def keep_usage(self, usage: Usage, secret: UUID) -> None:
         """Keep where a usage leads."""
         self._follow_keyrings()
-        self._usages[key] = secret
+        self._usages[usage] = secret
         if len(self._usages) > limits.CACHE_SECRETS:
             self._usages.popitem(last=False)
 

@@ -17,7 +17,7 @@ from secretd.core.sealing import Seal
 from secretd.core.state import Home, SecretState, StatePage, next_state, value_domain
 from secretd.crypto import envelope, padding
 from secretd.crypto.envelope import Domain
-from secretd.model import Attributes, SecretValue
+from secretd.model import Attributes, SecretValue, Usage
 from secretd.store.base import Delete, Put, RevisionIs, Store
 from secretd.store.reading import Record
 
@@ -122,12 +122,12 @@ class PersistentSecrets(Records, Home):
                 self._cache.keep_value(secret, record)
         return record
 
-    async def _follow(self, key: bytes, *, again: bool) -> UUID | None:
-        secret = self._cache.usage(key) if not again else None
+    async def _follow(self, usage: Usage, *, again: bool) -> UUID | None:
+        secret = self._cache.usage(usage) if not again else None
         if secret is None:
-            secret = await super()._follow(key, again=again)
+            secret = await super()._follow(usage, again=again)
             if secret is not None:
-                self._cache.keep_usage(key, secret)
+                self._cache.keep_usage(usage, secret)
         return secret
 
     async def _value_to_move(self, before: SecretState, wanted: Attributes) -> SecretValue | None:

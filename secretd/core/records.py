@@ -50,9 +50,8 @@ class Records:
         Raises:
             StoreCorruptError: the records do not open, or do not agree.
         """
-        key = self.usage_key(usage)
         for attempt in range(_READ_TRIES):
-            secret = await self._follow(key, again=attempt > 0)
+            secret = await self._follow(usage, again=attempt > 0)
             if secret is None:
                 return None
             state = await self.find(secret)
@@ -91,9 +90,9 @@ class Records:
     async def _read_value(self, secret: UUID) -> Record | None:
         return await self._reading.get(VALUE + secret.bytes)
 
-    async def _follow(self, key: bytes, *, again: bool) -> UUID | None:  # noqa: ARG002  # for who remembers
+    async def _follow(self, usage: Usage, *, again: bool) -> UUID | None:  # noqa: ARG002  # for who remembers
         """Say where a usage leads; ``again`` if what was said before proved wrong."""
-        record = await self._reading.get(key)
+        record = await self._reading.get(self.usage_key(usage))
         return UUID(bytes=self._open(record).plaintext) if record is not None else None
 
     def usage_key(self, usage: Usage) -> bytes:

@@ -17,6 +17,7 @@ from secretd.core.cache import SecretCache
 from secretd.core.kinds import VALUE as VALUE_KIND
 from secretd.core.state import SecretState
 from secretd.crypto import envelope
+from secretd.crypto.keyring import Keyring
 from secretd.errors import NotFoundError, StoreFullError, StoreOutcomeUnknownError
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import RevisionConflict
@@ -47,6 +48,7 @@ def test_a_hot_read_asks_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         reads: list[ops.Request[ops.Reply]] = [ops.GetValue(ID), ops.GetXml(ID), ops.LookupByUsage(USAGE)]
         cold = [await core.call(request) for request in reads]
         monkeypatch.setattr(core.store, "get", None)
+        monkeypatch.setattr(Keyring, "usage_key", None)
         assert [await core.call(request) for request in reads] == cold
 
     in_core(tmp_path, test)
@@ -174,6 +176,10 @@ def state_of(number: int) -> SecretState:
     return SecretState(UUID(int=number), Attributes(), 1, 1)
 
 
+def usage_of(number: int) -> Usage:
+    return Usage(UsageType.CEPH, str(number))
+
+
 def test_it_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CACHE_SECRETS", 2)
     monkeypatch.setattr(limits, "CACHE_VALUE_BYTES", 20)
@@ -182,13 +188,13 @@ def test_it_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for number in (1, 2, 3):
             cache.keep_state(state_of(number))
             cache.keep_value(UUID(int=number), Record(b"key", bytes(10), 1))
-            cache.keep_usage(b"%d" % number, UUID(int=number))
+            cache.keep_usage(usage_of(number), UUID(int=number))
             # What is read is not the oldest any more.
             assert cache.state(UUID(int=1)) is not None
             assert cache.value(UUID(int=1)) is not None
         assert [cache.state(UUID(int=number)) is not None for number in (1, 2, 3)] == [True, False, True]
         assert [cache.value(UUID(int=number)) is not None for number in (1, 2, 3)] == [True, False, True]
-        assert [cache.usage(b"%d" % number) is not None for number in (1, 2, 3)] == [False, True, True]
+        assert [cache.usage(usage_of(number)) is not None for number in (1, 2, 3)] == [False, True, True]
 
     with_cache(tmp_path, test)
 
