@@ -303,8 +303,15 @@ class You(Reply):
     pid: Annotated[int, Help("process id, 0 if it is in another namespace", 0)]
     read_only: Annotated[bool, Help("whether the connection is read-only")]
     elevated: Annotated[bool, Help("whether private values are revealed to it")]
-    groups: Annotated[tuple[Group, ...], Help("supplementary groups")]
-    permissions: Annotated[tuple[Held, ...], Help("what it may do")]
+    label: Annotated[str | None, Help("security label")] = None
+    unit: Annotated[str | None, Help("the system service that its process belongs to")] = None
+    invocation: Annotated[str | None, Help("systemd's id of that service's present run")] = None
+    executable: Annotated[str | None, Help("the path of the file that its process runs")] = None
+    executable_trusted: Annotated[
+        bool | None, Help("whether that file is there and nobody but root can change it, so that a grant can name it")
+    ] = None
+    groups: Annotated[tuple[Group, ...], Help("supplementary groups")] = ()
+    permissions: Annotated[tuple[Held, ...], Help("what it may do")] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +352,12 @@ class DaemonStatus(Reply):
     ephemeral: Annotated[int | None, Help("how many secrets are in memory only", 0)] = None
     memory_wiping: Annotated[bool, Help("whether what the daemon frees was found to be overwritten")] = False
     memory_locked: Annotated[MemoryLock, Help("how much of its memory is kept out of swap")] = MemoryLock.NO
+    peer_handles: Annotated[
+        bool, Help("whether the kernel gives handles of processes; else no grant by unit or executable matches")
+    ] = False
+    peer_executables: Annotated[
+        bool, Help("whether the daemon may see which files others' processes run; else no grant by executable matches")
+    ] = False
     bounds: Annotated[
         tuple[Bound, ...], Help("what is bounded, and for others than root what is left of their quota")
     ] = ()

@@ -12,6 +12,22 @@ from secretd.errors import SealError, StoreCorruptError
 from secretd.model import SealState
 from secretd.operations import DaemonStatus, Metrics, Status, Whoami
 
+_EVIDENCE = {
+    "uid": "SO_PEERCRED",
+    "gid": "SO_PEERCRED",
+    "pid": "SO_PEERCRED",
+    "read_only": "the socket",
+    "elevated": "libvirt's system token",
+    "label": "SO_PEERSEC",
+    "unit": "control group of the process",
+    "invocation": "systemd",
+    "executable": "/proc",
+    "executable_trusted": "owners and modes on the path",
+    "groups": "SO_PEERGROUPS",
+    "permissions": "the daemon's mode, and grants",
+}
+"""Where the daemon knows from what it says of a caller."""
+
 _NEAR = 0.8
 """What is used by more than this is told of."""
 
@@ -20,7 +36,7 @@ _NEAR = 0.8
 def whoami(invocation: Invocation) -> None:
     """Show the caller as the daemon sees it."""
     reply = invocation.call(Whoami())
-    invocation.show(reply, lambda: output.fields_table(reply))
+    invocation.show(reply, lambda: output.fields_table(reply, _EVIDENCE))
 
 
 @command("status", "status")

@@ -117,17 +117,20 @@ def records_table(records: Sequence[object]) -> str:
     return _draw([field.xml_name.capitalize() for field in fields], rows)
 
 
-def fields_table(reply: Reply) -> str:
-    """Draw the fields of a reply, a line each; what is not known, and tables of their own, are left out."""
+def fields_table(reply: Reply, sources: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Draw the fields of a reply, a line each; what is not known, and tables of their own, are left out.
+
+    Args:
+        reply: what the daemon answered.
+        sources: from where each is known, by name; then they have a column of their own.
+    """
     given = ((field, getattr(reply, field.name)) for field in fields_of(type(reply)) if field.type not in _TABLES)
-    return _draw(
-        ["", ""],
-        [
-            (field.name.replace("_", "-"), printable(_describe(field, value)))
-            for field, value in given
-            if value is not None
-        ],
-    )
+    rows: list[tuple[str, ...]] = [
+        (field.name.replace("_", "-"), printable(_describe(field, value)), sources.get(field.name, ""))
+        for field, value in given
+        if value is not None
+    ]
+    return _draw(["What", "Is", "Known from"] if sources else ["", "", ""], rows)
 
 
 _TABLES = (Bound, KeyringVersions, Problem)

@@ -35,7 +35,7 @@ from secretd.core.sealing import Seal
 from secretd.core.secrets import Secrets
 from secretd.core.wholeness import Wholeness
 from secretd.errors import InternalError, SecretdError
-from secretd.model import Caller, MemoryStatus, Mode, Permission, SealState
+from secretd.model import Caller, MemoryStatus, Mode, PeerStatus, Permission, SealState
 from secretd.store.base import Store
 
 Handler = Callable[[Caller, Any], Awaitable[ops.Reply]]
@@ -48,6 +48,7 @@ _MENDING = frozenset({ops.StoreAccept, ops.Restore})
 """What makes a store whole again may change one that is not."""
 
 _NOTHING_KNOWN = MemoryStatus()
+_ONLY_IDS = PeerStatus()
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +64,11 @@ class Service:
         store: Store,
         memory: MemoryStatus = _NOTHING_KNOWN,
         quota: Amount = DEFAULT_QUOTA,
+        peers: PeerStatus = _ONLY_IDS,
     ) -> None:
         self._mode = mode
         self._memory = memory
+        self._peers = peers
         self._access = access
         self._seal = seal
         self._store = store
@@ -235,14 +238,21 @@ class Service:
         return ops.StoreAccepted(revision)
 
     async def _whoami(self, caller: Caller, _: ops.Whoami) -> ops.You:
+        process = caller.process
+        unit, executable = (process.unit(), process.executable()) if process else (None, None)
         return ops.You(
             caller.uid,
             caller.gid,
             caller.pid,
             caller.read_only,
             caller.elevated,
-            tuple(map(ops.Group, caller.groups)),
-            tuple(map(ops.Held, self._access.held(caller))),
+            caller.label,
+            unit=unit.name if unit else None,
+            invocation=unit.invocation if unit else None,
+            executable=executable.path if executable else None,
+            executable_trusted=executable.trusted if executable else None,
+            groups=tuple(map(ops.Group, caller.groups)),
+            permissions=tuple(map(ops.Held, self._access.held(caller))),
         )
 
     async def _measure(self, caller: Caller, _: ops.Metrics) -> ops.Measured:
@@ -260,6 +270,8 @@ class Service:
             slots=tuple(map(ops.Slot, seal.slots)),
             memory_wiping=self._memory.wiping,
             memory_locked=self._memory.locked,
+            peer_handles=self._peers.handles,
+            peer_executables=self._peers.executables,
         )
         if seal.state is SealState.SEALED:
             return always

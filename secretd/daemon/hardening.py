@@ -156,9 +156,10 @@ def _lock(libc: ctypes.CDLL) -> MemoryLock:
 def _may_lock_all() -> bool:
     if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
         return True
-    return bool(_effective_capabilities() >> _CAP_IPC_LOCK & 1)
+    return bool(effective_capabilities() >> _CAP_IPC_LOCK & 1)
 
 
-def _effective_capabilities() -> int:
+def effective_capabilities() -> int:
+    """Give the capabilities that this process has, a bit each. Source: linux/capability.h."""
     found = _EFFECTIVE.search(Path("/proc/self/status").read_text())
     return int(found[1], 16) if found else 0

@@ -31,6 +31,7 @@ from secretd.daemon.config import Config
 from secretd.daemon.hardening import harden, report
 from secretd.daemon.idle import until_idle
 from secretd.daemon.notify import Manager
+from secretd.daemon.process import peer_status
 from secretd.daemon.reload import Reloading
 from secretd.daemon.server import Server
 from secretd.daemon.signals import Signals
@@ -232,7 +233,7 @@ def _apply(service: Service, settings: Config) -> None:
 
 def _service(settings: Config, store: Store, seal: Seal, memory: MemoryStatus) -> Service:
     access = Access(owner_only(settings.mode, os.geteuid()))
-    return Service(settings.mode, access, seal, store, memory, _quota(settings))
+    return Service(settings.mode, access, seal, store, memory, _quota(settings), peer_status())
 
 
 def _quota(settings: Config) -> Amount:

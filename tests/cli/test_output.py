@@ -127,6 +127,8 @@ JSON_OF_REPLIES = [
             pid=9,
             read_only=False,
             elevated=True,
+            executable="/usr/sbin/nginx",
+            executable_trusted=True,
             groups=(Group(1),),
             permissions=(Held(Permission.READ), Held(Permission.READ_SECURE)),
         ),
@@ -136,6 +138,11 @@ JSON_OF_REPLIES = [
             "pid": 9,
             "read_only": False,
             "elevated": True,
+            "label": None,
+            "unit": None,
+            "invocation": None,
+            "executable": "/usr/sbin/nginx",
+            "executable_trusted": True,
             "groups": [{"gid": 1}],
             "permissions": [{"name": "read"}, {"name": "read-secure"}],
         },
@@ -157,6 +164,8 @@ JSON_OF_REPLIES = [
             "ephemeral": None,
             "memory_wiping": False,
             "memory_locked": "no",
+            "peer_handles": False,
+            "peer_executables": False,
             "bounds": [],
         },
         id="DaemonStatus",
@@ -268,13 +277,15 @@ def test_fields_that_are_known_have_a_line_each() -> None:
     )
 
     assert output.fields_table(status).splitlines() == [
-        " version         1.2",
-        " mode            system",
-        " state           sealed",
-        " reason          why",
-        " slots           credential, local-file",
-        " memory-wiping   no",
-        " memory-locked   no",
+        " version            1.2",
+        " mode               system",
+        " state              sealed",
+        " reason             why",
+        " slots              credential, local-file",
+        " memory-wiping      no",
+        " memory-locked      no",
+        " peer-handles       no",
+        " peer-executables   no",
     ]
 
 
@@ -289,6 +300,23 @@ def test_yes_no_and_none_are_said_in_words() -> None:
         " elevated      no",
         " groups        none",
         " permissions   read",
+    ]
+
+
+def test_from_where_a_field_is_known_has_a_column_of_its_own() -> None:
+    you = You(uid=7, gid=8, pid=9, read_only=True, elevated=False, unit="nginx.service")
+
+    assert output.fields_table(you, {"uid": "the kernel", "unit": "systemd"}).splitlines() == [
+        " What          Is              Known from",
+        "------------------------------------------",
+        " uid           7               the kernel",
+        " gid           8",
+        " pid           9",
+        " read-only     yes",
+        " elevated      no",
+        " unit          nginx.service   systemd",
+        " groups        none",
+        " permissions   none",
     ]
 
 

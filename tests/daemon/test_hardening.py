@@ -210,7 +210,7 @@ def test_memory_is_locked_only_where_no_limit_can_be_met(
     limit: int, capabilities: int, refused: bool, locked: MemoryLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
-    monkeypatch.setattr(hardening, "_effective_capabilities", lambda: capabilities)
+    monkeypatch.setattr(hardening, "effective_capabilities", lambda: capabilities)
     libc: Any = SimpleNamespace(mlockall=lambda _: -1 if refused else 0)
 
     assert hardening._lock(libc) is locked
