@@ -129,6 +129,8 @@ class Permission(Enum):
     Source: libvirt's access/viraccessperm.h; docs/access.md, "Permissions".
     """
 
+    __hash__ = object.__hash__  # members are single, and Enum's own is a call of Python
+
     SEARCH = "search"
     GETATTR = "getattr"
     READ = "read"

@@ -33,30 +33,35 @@ class EphemeralSecrets(Home):
     def __init__(self, seal: Seal, quotas: Quotas) -> None:
         self._seal = seal
         self._quotas = quotas
-        self._kept: dict[UUID, _Kept] = {}
-        self._ids: list[UUID] = []
+        # By UUID.int: the hash of a UUID, and its order, are calls of Python.
+        self._kept: dict[int, _Kept] = {}
+        self._ids: list[int] = []
         self._by_usage: dict[Usage, UUID] = {}
+
+    def at_hand(self, secret: UUID) -> SecretState | None:
+        """Give the secret with this id; all are at hand."""
+        kept = self._kept.get(secret.int)
+        return kept.state if kept else None
 
     async def find(self, secret: UUID) -> SecretState | None:
         """Give the secret with this id."""
-        kept = self._kept.get(secret)
-        return kept.state if kept else None
+        return self.at_hand(secret)
 
     async def find_by_usage(self, usage: Usage) -> SecretState | None:
         """Give the secret that has this usage."""
         secret = self._by_usage.get(usage)
-        return self._kept[secret].state if secret is not None else None
+        return self._kept[secret.int].state if secret is not None else None
 
     async def page(self, start: UUID, most: int) -> StatePage:
         """Give at most ``most`` secrets with ids from ``start`` on."""
-        first = bisect_left(self._ids, start)
+        first = bisect_left(self._ids, start.int)
         end = first + most
-        states = tuple(self._kept[secret].state for secret in self._ids[first:end])
-        return StatePage(states, self._ids[end] if end < len(self._ids) else None)
+        states = tuple([self._kept[number].state for number in self._ids[first:end]])
+        return StatePage(states, UUID(int=self._ids[end]) if end < len(self._ids) else None)
 
     async def read_value(self, state: SecretState) -> SecretValue:
         """Open the value of a secret that has one."""
-        sealed = self._kept[state.id].sealed_value
+        sealed = self._kept[state.id.int].sealed_value
         if sealed is None:
             raise RuntimeError("a secret without a value was asked for it")
         return padding.unpad(envelope.open_record(self._seal.keyrings, state.id.bytes, sealed).plaintext)
@@ -89,7 +94,7 @@ class EphemeralSecrets(Home):
             keyring = self._seal.keyrings[Domain.NODE]
             sealed: bytes | None = envelope.seal(keyring, secret.bytes, state.value_counter, padding.pad(value))
         else:
-            sealed = self._kept[secret].sealed_value if before else None
+            sealed = self._kept[secret.int].sealed_value if before else None
         self._keep(before, _Kept(state, sealed))
         return state
 
@@ -102,17 +107,17 @@ class EphemeralSecrets(Home):
         self._expect(state.id, state)
         self._forget_usage(state)
         self._quotas.forget(state.id)
-        del self._kept[state.id]
-        del self._ids[bisect_left(self._ids, state.id)]
+        del self._kept[state.id.int]
+        del self._ids[bisect_left(self._ids, state.id.int)]
 
     async def reseal(self, uses: KeyUses) -> None:
         """Bring every value under the current keyring version."""
-        for secret in tuple(self._ids):
+        for number in tuple(self._ids):
             await uses.reserve(1)
-            kept = self._kept.get(secret)
+            kept = self._kept.get(number)
             if kept is not None and kept.sealed_value is not None:
-                sealed = envelope.reseal(self._seal.keyrings, secret.bytes, kept.sealed_value)
-                self._kept[secret] = _Kept(kept.state, sealed)
+                sealed = envelope.reseal(self._seal.keyrings, kept.state.id.bytes, kept.sealed_value)
+                self._kept[number] = _Kept(kept.state, sealed)
 
     async def count(self) -> int:
         """Say how many secrets are in memory."""
@@ -124,16 +129,15 @@ class EphemeralSecrets(Home):
         return bool(self._kept)
 
     def _expect(self, secret: UUID, state: SecretState | None) -> None:
-        kept = self._kept.get(secret)
-        if (kept.state if kept else None) != state:
+        if self.at_hand(secret) != state:
             raise RevisionConflict(())
 
     def _keep(self, before: SecretState | None, kept: _Kept) -> None:
         if before is None:
-            insort(self._ids, kept.state.id)
+            insort(self._ids, kept.state.id.int)
         else:
             self._forget_usage(before)
-        self._kept[kept.state.id] = kept
+        self._kept[kept.state.id.int] = kept
         if kept.state.attributes.usage is not None:
             self._by_usage[kept.state.attributes.usage] = kept.state.id
 

@@ -31,13 +31,17 @@ class PersistentSecrets(Records, Home):
         self._quotas = quotas
         self._cache = SecretCache(seal)
 
+    def at_hand(self, secret: UUID) -> SecretState | None:
+        """Give the secret with this id, if it was read before."""
+        return self._cache.state(secret)
+
     async def find(self, secret: UUID) -> SecretState | None:
         """Give the secret with this id.
 
         Raises:
             StoreCorruptError: its record does not open.
         """
-        return self._cache.state(secret) or await self._read(secret)
+        return self.at_hand(secret) or await self._read(secret)
 
     async def page(self, start: UUID, most: int) -> StatePage:
         """Give at most ``most`` secrets with ids from ``start`` on; what is read is kept if it is surely the newest."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from time import perf_counter
 from typing import Any, cast
@@ -46,6 +46,22 @@ _SEALING = frozenset({Permission.APPEND, Permission.DELETE})
 
 _MENDING = frozenset({ops.StoreAccept, ops.Restore})
 """What makes a store whole again may change one that is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How requests of one kind are handled: decided once, not for each.
+
+    Attributes:
+        operation: what they ask for.
+        read: its handler, if there is nothing more to it.
+        audited: whether it reveals or changes something.
+    """
+
+    operation: ops.Operation
+    read: Handler | None
+    audited: bool
+
 
 _NOTHING_KNOWN = MemoryStatus()
 _ONLY_IDS = PeerStatus()
@@ -95,6 +111,9 @@ class Service:
         self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
             ops.Subscribe: self._subscribe,
             ops.Unsubscribe: self._unsubscribe,
+        }
+        self._plans = {
+            request: self._plan(ops.BY_REQUEST[request]) for request in (*self._handlers, *self._listener_handlers)
         }
 
     async def unsealed(self) -> None:
@@ -157,6 +176,11 @@ class Service:
             ops.Status: self._status,
         }
 
+    def _plan(self, operation: ops.Operation) -> _Plan:
+        changes = operation.audit is ops.AuditLevel.CHANGE or operation.permission in _SEALING
+        read = self._handlers.get(operation.request) if not changes else None
+        return _Plan(operation, read, audited=operation.audit is not ops.AuditLevel.NONE)
+
     def admit(self, caller: Caller, permission: Permission | None = None) -> None:
         """The first step of authorisation, for doors to take before they parse a document.
 
@@ -182,20 +206,25 @@ class Service:
         Raises:
             SecretdError: what the operation's handler raises; AccessDeniedError; SealError while sealed.
         """
-        operation = ops.BY_REQUEST[type(request)]
+        plan = self._plans[type(request)]
+        operation = plan.operation
         outcome = InternalError.code
         began_s = perf_counter()
         try:
             self._access.admit(caller, operation.permission)
             if operation.request is not ops.Status:
                 self._seal.require_open()
-            reply = await self._handle(operation, caller, request, listener)
+            if plan.read is not None:
+                reply = await plan.read(caller, request)
+            else:
+                reply = await self._handle(operation, caller, request, listener)
             outcome = "ok"
         except SecretdError as error:
             outcome = error.code
             raise
         finally:
-            await self._account(operation, caller, outcome)
+            if plan.audited:
+                await self._account(operation, caller, outcome)
             self._metrics.count(operation.name, outcome, perf_counter() - began_s)
         return cast(ops.ReplyT, reply)
 
@@ -219,8 +248,7 @@ class Service:
 
     async def _account(self, operation: ops.Operation, caller: Caller, outcome: str) -> None:
         """Record what reveals or changes something, before its answer leaves."""
-        if operation.audit is not ops.AuditLevel.NONE:
-            _log.debug("operation", extra={"operation": operation.name, "uid": caller.uid, "outcome": outcome})
+        _log.debug("operation", extra={"operation": operation.name, "uid": caller.uid, "outcome": outcome})
 
     def _subscribe(self, caller: Caller, request: ops.Subscribe, listener: Listener) -> ops.Subscribed:
         self._events.subscribe(caller, listener, request.secret)

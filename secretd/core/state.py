@@ -105,6 +105,10 @@ class Home(ABC):
     """
 
     @abstractmethod
+    def at_hand(self, secret: UUID) -> SecretState | None:
+        """Give the secret with this id, if that takes no wait; None if it is not here, or is not known to be."""
+
+    @abstractmethod
     async def find(self, secret: UUID) -> SecretState | None:
         """Give the secret with this id."""
 
