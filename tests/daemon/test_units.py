@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from helpers.control_groups import control_group, inside
 from helpers.daemon import RunningDaemon
 from helpers.peers import CAT, peers_of
 from helpers.users import NOBODY, as_user, root_only
@@ -116,39 +114,6 @@ class TestInvocations:
     def test_a_process_that_is_gone(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             unit_of(tmp_path)
-
-
-def hierarchy() -> Path:
-    """Find where the control groups of version 2 are."""
-    found = re.search(r"^\S+ (\S+) cgroup2 ", Path("/proc/mounts").read_text(), re.MULTILINE)
-    if found is None:
-        pytest.skip("no control groups of version 2 are mounted")
-    return Path(found[1])
-
-
-@contextmanager
-def control_group(*names: str) -> Iterator[Path]:
-    """Make a control group, and what is missing above it, for the length of a with block."""
-    made: list[Path] = []
-    place = hierarchy()
-    try:
-        for name in names:
-            place /= name
-            if not place.exists():
-                try:
-                    place.mkdir()
-                except OSError as error:
-                    pytest.skip(f"no control group can be made: {error.strerror}")
-                made.append(place)
-        yield place
-    finally:
-        for each in reversed(made):
-            each.rmdir()
-
-
-def inside(group: Path) -> Sequence[str]:
-    """Give a command that runs another in a control group."""
-    return ("sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group))
 
 
 NAME = f"secretd-test-{os.getpid()}"

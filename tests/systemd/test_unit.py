@@ -18,6 +18,7 @@ from uuid import UUID
 import pytest
 
 from helpers import confine
+from helpers.control_groups import control_group, inside
 from helpers.daemon import DEADLINE_S, RunningDaemon, session_environment
 from helpers.documents import SECRET_ID
 from helpers.handing_over import listen_at, variables, with_descriptors
@@ -30,6 +31,7 @@ from secretd import addresses
 from secretd import operations as ops
 from secretd.client import Client
 from secretd.daemon import paths, reexec
+from secretd.daemon.process import gives_handles
 from secretd.model import Attributes, Mode, SecretDocument, SecretValue, Usage, UsageType
 
 UNIT = ROOT / "contrib" / "secretd.service"
@@ -253,6 +255,19 @@ class TestSandbox:
                 assert mounts.path(Path("/run/libvirt/common/system.token")).exists()
                 assert daemon.stop() == 0
             assert not [path for path in paths if path.exists()]
+
+    def test_it_sees_the_units_of_callers_and_not_what_they_run(self, root: Path) -> None:
+        options = f"hidepid={SETTINGS['ProtectProc'][0]},subset={SETTINGS['ProcSubset'][0]}"
+        with private_mounts() as mounts, control_group(f"{root.name}.slice", "nginx.service") as group:
+            mounts.run("mount", "-t", "proc", "-o", options, "proc", "/proc")
+            with RunningDaemon(root, arguments(root), python=(*mounts.prefix, *CONFINED, sys.executable)) as daemon:
+                with Client(daemon.socket) as client:
+                    status = client.call(ops.Status())
+                command = [*inside(group), sys.executable, "-c", ASK, str(daemon.socket)]
+                you = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert (status.peer_handles, status.peer_executables) == (gives_handles(), False)
+        assert ("<unit>nginx.service</unit>" in you) is gives_handles()
+        assert "<executable>" not in you
 
     def test_freed_memory_is_wiped_in_it(self, root: Path) -> None:
         with start(root) as daemon, Client(daemon.socket) as client:
