@@ -98,7 +98,7 @@ class ExecutableIs:
 
     Args:
         path: absolute, as the kernel spells it: without doubled slashes, ``.`` and ``..``, of at most
-            limits.EXECUTABLE_PATH_BYTES bytes of UTF-8.
+            limits.GRANT_PATH_BYTES bytes of UTF-8.
         sha256: 64 lower-case hex digits.
 
     Raises:
@@ -109,7 +109,7 @@ class ExecutableIs:
     sha256: str | None = None
 
     def __post_init__(self) -> None:
-        check_text(self.path, "the path of an executable", limits.EXECUTABLE_PATH_BYTES)
+        check_text(self.path, "the path of an executable", limits.GRANT_PATH_BYTES)
         if not is_plain_path(self.path):
             raise InvalidDocumentError(
                 "the path of an executable is absolute, without '//', '.', '..' or '/' at its end"

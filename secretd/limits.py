@@ -59,7 +59,9 @@ GRANT_DESCRIPTION_BYTES = Limit(
     source="with the three below, and each character escaped at its longest, a document stays under DOCUMENT_BYTES",
     seen="invalid-document",
 )
-EXECUTABLE_PATH_BYTES = Limit(1_024, "bytes of UTF-8", source="ours; a quarter of PATH_MAX", seen="invalid-document")
+GRANT_PATH_BYTES = Limit(
+    1_024, "bytes of UTF-8", source="ours; of an executable: a quarter of PATH_MAX", seen="invalid-document"
+)
 GRANT_SCOPES = Limit(64, "scopes", source="ours; of one grant: grants add up", seen="invalid-document")
 GRANT_PATTERNS_BYTES = Limit(
     6_144,

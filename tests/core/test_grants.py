@@ -73,7 +73,7 @@ def grant(
         pytest.param(lambda: Principal(UNIT, unit="a@b\\x2dc:d.service", executable=NGINX), id="unit-of-a-template"),
         pytest.param(lambda: Principal(UNIT, unit="u" * 247 + ".service"), id="longest-unit"),
         pytest.param(lambda: ExecutableIs("/a", "0" * 64), id="executable-with-content"),
-        pytest.param(lambda: ExecutableIs("/" + "a" * (limits.EXECUTABLE_PATH_BYTES - 1)), id="longest-path"),
+        pytest.param(lambda: ExecutableIs("/" + "a" * (limits.GRANT_PATH_BYTES - 1)), id="longest-path"),
         pytest.param(lambda: UsageLike(UsageType.NONE), id="no-usage"),
         pytest.param(lambda: UsageLike(TLS, "*"), id="any-pattern"),
         pytest.param(lambda: UsageLike(TLS, "../*//"), id="no-path"),

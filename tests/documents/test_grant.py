@@ -152,7 +152,7 @@ def test_the_longest_grant_can_be_read() -> None:
             PrincipalKind.UNIT,
             None,
             "u" * 247 + ".service",
-            ExecutableIs("/" + "'" * (limits.EXECUTABLE_PATH_BYTES - 1), "0" * 64),
+            ExecutableIs("/" + "'" * (limits.GRANT_PATH_BYTES - 1), "0" * 64),
         ),
         frozenset(Permission),
         (EverySecret(), *(UsageLike(UsageType.CEPH, "'" * length) for length in lengths)),
