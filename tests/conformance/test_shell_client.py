@@ -234,7 +234,7 @@ def check_refused(done: subprocess.CompletedProcess[bytes], code: str) -> None:
         pytest.param(["set-value", NOBODY], "invalid-value", id="an-empty-value"),
     ],
 )
-def test_error_has_its_code(client: ShellClient, arguments: list[str], code: str) -> None:
+def test_error_has_libvirt_code(client: ShellClient, arguments: list[str], code: str) -> None:
     check_refused(client.run(*arguments), code)
 
 
