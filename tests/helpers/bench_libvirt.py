@@ -94,7 +94,7 @@ def run_libvirt(
                 "python": platform.python_version(),
                 "system": platform.release(),
                 "processor": platform.machine(),
-                "libvirtd": pairs[0][1].version or uri,
+                "libvirtd": pairs[0][1].version or "running",
             },
             "rounds": rounds,
             "clients": MANY,
