@@ -10,6 +10,8 @@ The rules it keeps:
 - What is kept may still be older than the store in one way: resealing writes a record anew as it was.  It is the same
   secret, but its revision is another, so a change that was decided on it conflicts; that drops it, and the next try
   reads again.
+- What is here is in the store: nobody deletes a secret but by a change. So if as many are here as the store has, it is
+  all of them. One that does not open is counted there, and never here.
 - A usage is no proof: who follows it holds the secret against it.
 - It is for a store that this daemon alone writes, and reads without a wait, as SQLite's.
 
@@ -24,9 +26,10 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from secretd import limits
+from secretd.core.keptstates import KeptStates
 from secretd.core.kinds import ATTRIBUTES
 from secretd.core.sealing import Seal
-from secretd.core.state import SecretState
+from secretd.core.state import SecretState, StatePage
 from secretd.crypto.envelope import Domain
 from secretd.crypto.keyring import Keyring
 from secretd.errors import SecretdError, StoreOutcomeUnknownError
@@ -41,8 +44,8 @@ class SecretCache:
     def __init__(self, seal: Seal) -> None:
         self._seal = seal
         self._keyrings: Mapping[Domain, Keyring] | None = None
-        # By UUID.int: the hash of a UUID is a call of Python.
-        self._states: OrderedDict[int, SecretState] = OrderedDict()
+        self._states = KeptStates()
+        # By UUID.int, as there.
         self._values: OrderedDict[int, Record] = OrderedDict()
         self._value_bytes = 0
         # By the usage itself: what the store has it under takes an HMAC, as long as all the rest of a lookup.
@@ -52,10 +55,17 @@ class SecretCache:
     def state(self, secret: UUID) -> SecretState | None:
         """Give a secret, if it is here."""
         self._follow_keyrings()
-        state = self._states.get(secret.int)
-        if state is not None:
-            self._states.move_to_end(secret.int)
-        return state
+        return self._states.use(secret.int)
+
+    def page(self, start: UUID, most: int, stored: int) -> StatePage | None:
+        """Give at most ``most`` secrets with ids from ``start`` on, if all are here.
+
+        Args:
+            start, most: as for Home.page.
+            stored: how many the store has now.
+        """
+        self._follow_keyrings()
+        return self._states.page(start, most) if len(self._states) == stored else None
 
     def state_at(self, record: Record) -> SecretState | None:
         """Give the secret of an attributes record, if it is here as that record has it."""
@@ -80,13 +90,11 @@ class SecretCache:
         """Keep a secret that was read just now, without a wait since."""
         self._follow_keyrings()
         if state.id.int not in self._changing:
-            self._states[state.id.int] = state
-            if len(self._states) > limits.CACHE_SECRETS:
-                self._states.popitem(last=False)
+            self._states.keep(state)
 
     def keep_if_room(self, state: SecretState) -> None:
         """Keep a secret that is surely still as it was read, unless another would have to go: a list takes no place."""
-        if len(self._states) < limits.CACHE_SECRETS and state.id.int not in self._states:
+        if len(self._states) < limits.CACHE_SECRETS and self._states.get(state.id.int) is None:
             self.keep_state(state)
 
     def keep_value(self, secret: UUID, record: Record) -> None:
@@ -125,7 +133,7 @@ class SecretCache:
         self._changing.discard(secret.int)
 
     def _drop(self, secret: UUID) -> None:
-        self._states.pop(secret.int, None)
+        self._states.drop(secret.int)
         record = self._values.pop(secret.int, None)
         if record is not None:
             self._value_bytes -= len(record.value)

@@ -7,26 +7,19 @@ daemon for long; what is left is for the next page.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate, islice
 from uuid import UUID
 
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import EVERYTHING, Access
 from secretd.core.sealing import Seal
-from secretd.core.state import Home, SecretState, digest_of, said_of
+from secretd.core.state import Home, SecretState, Shown, shown_of
 from secretd.model import Caller, Permission, UsageType
 
 _FIRST = UUID(int=0)
-
-_ENTRY_BYTES = 200
-"""An entry without its usage id, with every attribute at its longest, takes fewer bytes at any door."""
-
-_ESCAPED = "&<>\"'\t\n\r"
-_ANY_ESCAPED = re.compile(f"[{_ESCAPED}]")
-_ESCAPE_BYTES = 5
-"""What a door may have to write at length in a usage id, and how many bytes more that takes."""
 
 
 class Listing:
@@ -47,16 +40,21 @@ class Listing:
         start: UUID | None = request.marker or _FIRST
         examined = 0
         while start is not None and examined < limits.PAGE_EXAMINED:
+            if examined:
+                # What is at hand does not wait: others have their turn.
+                await asyncio.sleep(0)
             # Who filters looks at more than he shows, and reads it in as few steps as may be.
-            wanted = limits.SCAN_RECORDS if filtered else page.room + 1
-            most = min(limits.PAGE_EXAMINED - examined, limits.SCAN_RECORDS, wanted)
+            enough = limits.SCAN_RECORDS if filtered else page.room + 1
+            most = min(limits.PAGE_EXAMINED - examined, limits.SCAN_RECORDS, enough)
             states, start, damaged = await _merged(homes, start, most)
             examined += len(states) + damaged
             if damaged and Permission.ADMIN in self._access.held(caller):
                 page.damaged += damaged
-            for state in states:
-                if wants(state) and not page.add(self._entry(state)):
-                    return page.finish(next_marker=state.id)
+            wanted = list(islice(filter(wants, states), page.room + 1))
+            keyrings = self._seal.keyrings
+            added = page.add([shown_of(keyrings, state) for state in wanted])
+            if added < len(wanted):
+                return page.finish(next_marker=wanted[added].id)
         return page.finish(next_marker=start)
 
     async def count(self, caller: Caller, request: ops.Count) -> ops.Counted:
@@ -95,9 +93,6 @@ class Listing:
 
         return asked_for
 
-    def _entry(self, state: SecretState) -> ops.Entry:
-        return ops.Entry(*said_of(state, digest_of(self._seal.keyrings, state)))
-
 
 def _usage_type(state: SecretState) -> UsageType:
     usage = state.attributes.usage
@@ -117,26 +112,25 @@ class _Page:
     def room(self) -> int:
         return self._limit - len(self._entries)
 
-    def add(self, entry: ops.Entry) -> bool:
-        size = _ENTRY_BYTES + (_written_bytes(entry.usage.id) if entry.usage else 0)
-        if not self.room or self._bytes + size > limits.PAGE_BYTES:
-            return False
-        self._bytes += size
-        self._entries.append(entry)
-        return True
+    def add(self, shown: Sequence[Shown]) -> int:
+        """Add as many of these as there is room for, the first first; say how many."""
+        bytes_at = list(accumulate((one.most_bytes for one in shown), initial=self._bytes))
+        number = min(bisect_right(bytes_at, limits.PAGE_BYTES) - 1, self.room)
+        self._entries += [one.entry for one in shown[:number]]
+        self._bytes = bytes_at[number]
+        return number
 
     def finish(self, next_marker: UUID | None) -> ops.Listed:
         return ops.Listed(tuple(self._entries), next_marker is not None, next_marker, self.damaged or None)
 
 
-def _written_bytes(text: str) -> int:
-    escaped = sum(map(text.count, _ESCAPED)) if _ANY_ESCAPED.search(text) else 0
-    return len(text.encode()) + _ESCAPE_BYTES * escaped
-
-
-async def _merged(homes: tuple[Home, ...], start: UUID, most: int) -> tuple[list[SecretState], UUID | None, int]:
+async def _merged(homes: tuple[Home, ...], start: UUID, most: int) -> tuple[Sequence[SecretState], UUID | None, int]:
     """Give at most ``most`` secrets of all homes from ``start`` on, where the rest begins, and how many are damaged."""
     pages = [await home.page(start, most) for home in homes]
+    damaged = sum(page.damaged for page in pages)
+    not_empty = [page for page in pages if page.states or page.next_start is not None]
+    if len(not_empty) == 1:
+        return not_empty[0].states, not_empty[0].next_start, damaged
     # Of a secret that a failed move left in two homes, the later home's counts, as it does everywhere else.
     by_id = {state.id: state for page in pages for state in page.states}
     states = [by_id[secret] for secret in sorted(by_id)]
@@ -144,5 +138,4 @@ async def _merged(homes: tuple[Home, ...], start: UUID, most: int) -> tuple[list
     ends = [page.next_start for page in pages if page.next_start is not None]
     ends.extend(state.id for state in states[most : most + 1])
     end = min(ends, default=None)
-    damaged = sum(page.damaged for page in pages)
     return [state for state in states if end is None or state.id < end], end, damaged

@@ -45,6 +45,9 @@ class PersistentSecrets(Records, Home):
 
     async def page(self, start: UUID, most: int) -> StatePage:
         """Give at most ``most`` secrets with ids from ``start`` on; what is read is kept if it is surely the newest."""
+        kept = self._cache.page(start, most, await self.count())
+        if kept is not None:
+            return kept
         revision = await self._store.revision()
         page = await super().page(start, most)
         if await self._store.revision() == revision:

@@ -7,18 +7,43 @@ ones sealed in memory.  Both do the same, so that operations need not know which
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from secretd import operations as ops
 from secretd.core.access import Target
 from secretd.crypto.envelope import Domain, first_counter
 from secretd.crypto.keyring import Keyring
 from secretd.model import Attributes, Digest, SecretValue, Usage
 
+_ENTRY_BYTES = 200
+"""An entry without its usage id, with every attribute at its longest, takes fewer bytes at any door."""
+
+_ESCAPED = "&<>\"'\t\n\r"
+_ANY_ESCAPED = re.compile(f"[{_ESCAPED}]")
+_ESCAPE_BYTES = 5
+"""What a door may have to write at length in a usage id, and how many bytes more that takes."""
+
 NO_VALUE = 0
 """The value counter of a secret that has no value; no counter ever takes it."""
+
+
+@dataclass(slots=True, eq=False)
+class Shown:
+    """What a list shows of a secret in one state.
+
+    Attributes:
+        keyring: whose digest it has.
+        entry: what is shown.
+        most_bytes: a door writes the entry in fewer bytes.
+    """
+
+    keyring: Keyring
+    entry: ops.Entry
+    most_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +55,7 @@ class SecretState:
         counter: the change counter of the attributes record.
         value_counter: the change counter of the value record, or NO_VALUE.
         revision: of the attributes record in the store; 0 where there is no store.
-        remembered: what was last said of it, and under which keyring: most are asked for again and again.
+        shown: what was shown of it last: most are asked for again and again.
     """
 
     id: UUID
@@ -38,7 +63,7 @@ class SecretState:
     counter: int
     value_counter: int
     revision: int = 0
-    remembered: tuple[Keyring, Digest] | None = field(default=None, init=False, repr=False, compare=False)
+    shown: Shown | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def has_value(self) -> bool:
@@ -80,21 +105,32 @@ def next_state(before: SecretState | None, secret: UUID, wanted: Attributes, *, 
     return SecretState(secret, wanted, counter, value_counter)
 
 
+def shown_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Shown:
+    """Give what a list shows of a secret; it is made once, and again under another keyring."""
+    keyring = keyrings[Domain.SHARED]
+    if state.shown is not None and state.shown.keyring is keyring:
+        return state.shown
+    entry = ops.Entry(*said_of(state, keyring.digest(state.id, state.counter, state.value_counter)))
+    shown = Shown(keyring, entry, _ENTRY_BYTES + (_written_bytes(entry.usage.id) if entry.usage else 0))
+    # Frozen in what it is, which this is no part of.
+    object.__setattr__(state, "shown", shown)
+    return shown
+
+
 def digest_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Digest:
     """Give the digest by which a change names this state of a secret."""
-    keyring = keyrings[Domain.SHARED]
-    if state.remembered is not None and state.remembered[0] is keyring:
-        return state.remembered[1]
-    digest = keyring.digest(state.id, state.counter, state.value_counter)
-    # Frozen in what it says, which this is no part of.
-    object.__setattr__(state, "remembered", (keyring, digest))
-    return digest
+    return shown_of(keyrings, state).entry.digest
 
 
 def said_of(state: SecretState, digest: Digest) -> tuple[UUID, Digest, bool, bool, bool, Usage | None]:
     """Give what a list and an event say of a secret: the fields of operations.Entry, in their order."""
     attributes = state.attributes
     return state.id, digest, attributes.ephemeral, attributes.private, state.has_value, attributes.usage
+
+
+def _written_bytes(text: str) -> int:
+    escaped = sum(map(text.count, _ESCAPED)) if _ANY_ESCAPED.search(text) else 0
+    return len(text.encode()) + _ESCAPE_BYTES * escaped
 
 
 class Home(ABC):

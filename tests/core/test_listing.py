@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -178,7 +178,9 @@ def walk_in_steps(monkeypatch: pytest.MonkeyPatch, most: int) -> list[UUID]:
     starts: list[UUID] = []
     really_merged = listing._merged
 
-    async def merged(homes: tuple[Home, ...], start: UUID, _most: int) -> tuple[list[SecretState], UUID | None, int]:
+    async def merged(
+        homes: tuple[Home, ...], start: UUID, _most: int
+    ) -> tuple[Sequence[SecretState], UUID | None, int]:
         starts.append(start)
         return await really_merged(homes, start, most)
 

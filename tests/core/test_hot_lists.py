@@ -1,0 +1,145 @@
+"""Lists from memory: what they give is what the store has, whatever happened to it, and while it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.core import OWNER, Core, open_core
+from secretd import limits
+from secretd import operations as ops
+from secretd.core.access import Access
+from secretd.core.kinds import ATTRIBUTES
+from secretd.core.listing import Listing
+from secretd.core.persistent import PersistentSecrets
+from secretd.errors import NotFoundError
+from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
+from secretd.store.base import Put
+
+LISTS = (ops.List(), ops.List(limit=2), ops.List(limit=2, marker=UUID(int=3)), ops.List(private=True))
+HOMES = (None, False, True)
+
+BROKEN = UUID(int=3)
+
+
+def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with open_core(root) as core:
+            await test(core)
+
+    asyncio.run(run())
+
+
+def define(number: int, *, ephemeral: bool = False) -> ops.SetXml:
+    usage = Usage(UsageType.CEPH, f"usage {number}") if number % 2 else None
+    return ops.SetXml(UUID(int=number), SecretDocument(Attributes(usage, ephemeral=ephemeral, private=number % 3 == 0)))
+
+
+STEPS: dict[str, Callable[[int], ops.Request[ops.Reply]]] = {
+    "define": define,
+    "move": lambda number: define(number, ephemeral=True),
+    "set-value": lambda number: ops.SetValue(UUID(int=number), SecretValue(b"value")),
+    "delete": lambda number: ops.Delete(UUID(int=number)),
+    "get-xml": lambda number: ops.GetXml(UUID(int=number)),
+    "list": lambda number: LISTS[number % len(LISTS)],
+    "seal-rotate": lambda _: ops.SealRotate(),
+}
+
+
+async def stored(core: Core, request: ops.List) -> ops.Listed:
+    """List what the store and the memory have, as one does who remembers nothing."""
+    persistent = PersistentSecrets(core.store, core.seal, core.service._quotas)
+    access = Access(lambda *_: True)
+    return await Listing(access, core.seal, persistent, core.service._ephemeral).list(OWNER, request)
+
+
+async def check_lists(core: Core) -> None:
+    for request in LISTS:
+        for ephemeral in HOMES:
+            asked = ops.List(request.limit, request.marker, ephemeral, request.private)
+            assert await core.call(asked) == await stored(core, asked)
+
+
+async def try_to(core: Core, step: str, number: int) -> None:
+    with contextlib.suppress(NotFoundError):
+        await core.call(STEPS[step](number))
+
+
+@settings(max_examples=40)
+@given(
+    rounds=st.lists(
+        st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(1, 6)), min_size=1, max_size=6), max_size=8
+    ),
+    most=st.sampled_from([3, 1_000]),
+)
+def test_a_list_is_what_the_store_has(
+    tmp_path_factory: pytest.TempPathFactory, rounds: list[list[tuple[str, int]]], most: int
+) -> None:
+    async def test(core: Core) -> None:
+        for steps in rounds:
+            # At once: they overtake each other wherever they wait.
+            await asyncio.gather(*(try_to(core, *step) for step in steps))
+            await check_lists(core)
+            await check_lists(core)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "CACHE_SECRETS", most)
+        in_core(tmp_path_factory.mktemp("core"), test)
+
+
+def test_once_all_were_read_a_list_asks_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(core: Core) -> None:
+        for number in range(1, 6):
+            await core.call(define(number, ephemeral=number == 4))
+        first = [await core.call(request) for request in LISTS]
+        monkeypatch.setattr(core.store, "scan", None)
+        monkeypatch.setattr(core.store, "get", None)
+        assert [await core.call(request) for request in LISTS] == first
+
+    in_core(tmp_path, test)
+
+
+def test_a_secret_that_does_not_open_is_told_each_time(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        for number in (1, 2, 4):
+            await core.call(define(number))
+        await check_lists(core)
+        await core.store.commit([Put(ATTRIBUTES + BROKEN.bytes, b"not sealed by anybody")])
+        for _ in range(2):
+            listed = await core.call(ops.List())
+            assert ([entry.secret.int for entry in listed.entries], listed.damaged) == ([1, 2, 4], 1)
+        await check_lists(core)
+
+    in_core(tmp_path, test)
+
+
+def test_a_secret_that_comes_while_a_list_is_made_is_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(core: Core) -> None:
+        await core.call(define(1))
+        assert len((await core.call(ops.List())).entries) == 1
+        commit = core.store.commit
+        meanwhile = []
+
+        async def overtaken(*arguments: object) -> int:
+            revision = await commit(*arguments)  # type: ignore[arg-type]  # passed on
+            # It is on the disk, and nobody was answered.
+            meanwhile.append(len((await core.call(ops.List())).entries))
+            return revision
+
+        monkeypatch.setattr(core.store, "commit", overtaken)
+        for change, before, after in ((define(2), 2, 2), (ops.Delete(UUID(int=1)), 1, 1), (define(2), 1, 1)):
+            await core.call(change)
+            assert meanwhile.pop() == before
+            assert len((await core.call(ops.List())).entries) == after
+            await check_lists(core)
+
+    in_core(tmp_path, test)
