@@ -335,6 +335,9 @@ CACHE_SECRETS = Limit(
     seen="never",
 )
 CACHE_VALUE_BYTES = Limit(8_388_608, "bytes", source="ours; sealed values that were read last", seen="never")
+KEPT_PAGES = Limit(
+    64, "pages of lists", source="ours; more than libvirt's longest list has, both of it and of the ids", seen="never"
+)
 
 # Keys.
 

@@ -67,6 +67,15 @@ class SecretCache:
         self._follow_keyrings()
         return self._states.page(start, most) if len(self._states) == stored else None
 
+    def version(self, stored: int) -> int | None:
+        """Give a number that is higher whenever what page gives is another; None if not all secrets are here.
+
+        Args:
+            stored: how many the store has now.
+        """
+        self._follow_keyrings()
+        return self._states.version if len(self._states) == stored else None
+
     def state_at(self, record: Record) -> SecretState | None:
         """Give the secret of an attributes record, if it is here as that record has it."""
         self._follow_keyrings()

@@ -36,6 +36,7 @@ class EphemeralSecrets(Home):
         # By UUID.int: the hash of a UUID, and its order, are calls of Python.
         self._kept: dict[int, _Kept] = {}
         self._ids: list[int] = []
+        self._version = 0
         self._by_usage: dict[Usage, UUID] = {}
 
     def at_hand(self, secret: UUID) -> SecretState | None:
@@ -58,6 +59,10 @@ class EphemeralSecrets(Home):
         end = first + most
         states = tuple([self._kept[number].state for number in self._ids[first:end]])
         return StatePage(states, UUID(int=self._ids[end]) if end < len(self._ids) else None)
+
+    async def version(self) -> int | None:
+        """Give a number that is higher whenever a page may be another."""
+        return self._version
 
     async def read_value(self, state: SecretState) -> SecretValue:
         """Open the value of a secret that has one."""
@@ -105,6 +110,7 @@ class EphemeralSecrets(Home):
             RevisionConflict: the secret is no longer what the change was decided on.
         """
         self._expect(state.id, state)
+        self._version += 1
         self._forget_usage(state)
         self._quotas.forget(state.id)
         del self._kept[state.id.int]
@@ -133,6 +139,7 @@ class EphemeralSecrets(Home):
             raise RevisionConflict(())
 
     def _keep(self, before: SecretState | None, kept: _Kept) -> None:
+        self._version += 1
         if before is None:
             insort(self._ids, kept.state.id.int)
         else:

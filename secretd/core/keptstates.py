@@ -15,9 +15,14 @@ from secretd.core.state import SecretState, StatePage
 
 
 class KeptStates:
-    """States by the number of the id, as the hash of a UUID is a call of Python."""
+    """States by the number of the id, as the hash of a UUID is a call of Python.
+
+    Attributes:
+        version: higher whenever what is here is another.
+    """
 
     def __init__(self) -> None:
+        self.version = 0
         self._states: OrderedDict[int, SecretState] = OrderedDict()
         self._in_order: list[int] | None = None
 
@@ -37,6 +42,7 @@ class KeptStates:
 
     def keep(self, state: SecretState) -> None:
         """Keep a state in the place of an older one; the one that was used longest ago goes if there is no room."""
+        self.version += 1
         number = state.id.int
         if self._in_order is not None and number not in self._states:
             insort(self._in_order, number)
@@ -47,11 +53,14 @@ class KeptStates:
 
     def drop(self, number: int) -> None:
         """Keep a state no longer, if it is here."""
+        # Also if it is not here: what is not here may be about to change as well.
+        self.version += 1
         if self._states.pop(number, None) is not None and self._in_order is not None:
             del self._in_order[bisect_left(self._in_order, number)]
 
     def clear(self) -> None:
         """Keep none of them."""
+        self.version += 1
         self._states.clear()
         self._in_order = None
 

@@ -15,8 +15,11 @@ from uuid import UUID
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import EVERYTHING, Access
+from secretd.core.keptpages import KeptPages
 from secretd.core.sealing import Seal
 from secretd.core.state import Home, SecretState, Shown, shown_of
+from secretd.crypto.envelope import Domain
+from secretd.crypto.keyring import Keyring
 from secretd.model import Caller, Permission, UsageType
 
 _FIRST = UUID(int=0)
@@ -30,9 +33,30 @@ class Listing:
         self._seal = seal
         self._persistent = persistent
         self._ephemeral = ephemeral
+        self._kept = KeptPages()
 
     async def list(self, caller: Caller, request: ops.List) -> ops.Listed:
         """Give one page of the secrets that the caller may see and the request asks for."""
+        if not self._access.allows(caller, Permission.GETATTR, EVERYTHING):
+            return await self._make_page(caller, request)
+        moment = await self._moment()
+        if moment is None:
+            return await self._make_page(caller, request)
+        listed = self._kept.get(moment, request)
+        if listed is None:
+            listed = await self._make_page(caller, request)
+            # Even if something changes while it is made: then the moment is over, and none is ever like it.
+            self._kept.keep(moment, request, listed)
+        return listed
+
+    async def _moment(self) -> tuple[Keyring, int, int] | None:
+        """Give what is another as soon as a page may be, and never the same again; None where that is not known."""
+        persistent, ephemeral = await self._persistent.version(), await self._ephemeral.version()
+        # The digests are the keyring's, and those of memory outlive a rotation.
+        keyring = self._seal.keyrings[Domain.SHARED]
+        return (keyring, persistent, ephemeral) if persistent is not None and ephemeral is not None else None
+
+    async def _make_page(self, caller: Caller, request: ops.List) -> ops.Listed:
         page = _Page(request.limit)
         filtered = request.private is not None or request.usage_type is not None
         homes = self._homes(request)

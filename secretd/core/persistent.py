@@ -55,6 +55,10 @@ class PersistentSecrets(Records, Home):
                 self._cache.keep_if_room(state)
         return page
 
+    async def version(self) -> int | None:
+        """Give a number that is higher whenever a page may be another; None if not all is in memory."""
+        return self._cache.version(await self.count())
+
     async def put(
         self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
     ) -> SecretState:

@@ -157,6 +157,10 @@ class Home(ABC):
         """Give at most ``most`` secrets with ids from ``start`` on."""
 
     @abstractmethod
+    async def version(self) -> int | None:
+        """Give a number that is higher whenever a page may be another; None where that is not known."""
+
+    @abstractmethod
     async def read_value(self, state: SecretState) -> SecretValue:
         """Open the value of a secret that has one."""
 

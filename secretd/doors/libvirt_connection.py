@@ -16,6 +16,7 @@ from secretd.documents.scan import UnknownNames
 from secretd.doors.libvirt_callbacks import Callbacks
 from secretd.doors.libvirt_errors import internal_error
 from secretd.doors.libvirt_identity import Identity
+from secretd.doors.libvirt_pages import WrittenPages
 from secretd.doors.libvirt_uri import judge_uri
 from secretd.doors.session import Outlet
 from secretd.errors import BusyError, ReadOnlyError
@@ -48,6 +49,7 @@ class Host:
         verify: judges tokens.
         callback_ids: numbers the registrations, over all connections.
         listing: is held while a list is made: one at a time, as each may have the size of a whole store.
+        pages: writes the pages of lists.
     """
 
     service: Service
@@ -55,6 +57,7 @@ class Host:
     verify: VerifyToken
     callback_ids: Iterator[int] = field(default_factory=_numbers)
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    pages: WrittenPages = field(default_factory=WrittenPages)
     _unknown: dict[int, UnknownNames] = field(default_factory=dict)
 
     def unknown_names(self, uid: int) -> UnknownNames:

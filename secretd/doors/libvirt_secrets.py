@@ -9,7 +9,6 @@ Source: docs/libvirt.md, "Calls"; libvirt's daemon, 12.8, as it answers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
@@ -21,6 +20,7 @@ from secretd.documents.secret import write_secret
 from secretd.doors.libvirt_callbacks import secret_ref
 from secretd.doors.libvirt_connection import LibvirtConnection
 from secretd.doors.libvirt_errors import internal_error, invalid_argument, refuse_flags, rpc_error
+from secretd.doors.libvirt_pages import WriteEntry
 from secretd.errors import (
     InvalidDocumentError,
     LibvirtDomain,
@@ -49,7 +49,7 @@ async def list_secrets(connection: LibvirtConnection, most: int) -> bytes:
     if most > limits.LIBVIRT_LISTED_SECRETS:
         raise rpc_error(f"at most {limits.LIBVIRT_LISTED_SECRETS} ids can be asked for")
     connection.admit(Permission.SEARCH)
-    return bodies.strings_reply(await _listed(connection, ops.List(), most, _id))
+    return bodies.strings_reply(*await _listed(connection, ops.List(), most, _id))
 
 
 async def list_all_secrets(connection: LibvirtConnection, arguments: tuple[int, int]) -> bytes:
@@ -62,12 +62,12 @@ async def list_all_secrets(connection: LibvirtConnection, arguments: tuple[int, 
         counted = (await connection.call(ops.Count(ephemeral, private))).secrets
         if counted > limits.LIBVIRT_LISTED_SECRETS:
             raise _too_many()
-        return bodies.secrets_reply([], counted)
+        return bodies.secrets_reply([], 0, counted)
     page = ops.List(ephemeral=ephemeral, private=private)
-    refs = await _listed(connection, page, limits.LIBVIRT_LISTED_SECRETS + 1, _ref)
-    if len(refs) > limits.LIBVIRT_LISTED_SECRETS:
+    refs, number = await _listed(connection, page, limits.LIBVIRT_LISTED_SECRETS + 1, _ref)
+    if number > limits.LIBVIRT_LISTED_SECRETS:
         raise _too_many()
-    return bodies.secrets_reply(refs, len(refs))
+    return bodies.secrets_reply(refs, number, number)
 
 
 async def lookup_by_uuid(connection: LibvirtConnection, secret: bytes) -> bytes:
@@ -158,26 +158,28 @@ async def event_deregister_any(connection: LibvirtConnection, number: int) -> by
 
 
 async def _listed(
-    connection: LibvirtConnection, page: ops.List, most: int, write: Callable[[ops.Entry], bytes]
-) -> list[bytes]:
-    """Write the secrets of a list, at most so many; others have their turn between its pages."""
+    connection: LibvirtConnection, page: ops.List, most: int, write: WriteEntry
+) -> tuple[list[bytes], int]:
+    """Write the pages of a list, of at most so many secrets, and say how many; others have their turn between pages."""
     written: list[bytes] = []
+    number = 0
     async with connection.host.listing:
         connection.require_reader()
-        while len(written) < most:
-            limit = min(most - len(written), limits.PAGE_ENTRIES)
+        while number < most:
+            limit = min(most - number, limits.PAGE_ENTRIES)
             listed = await connection.call(replace(page, limit=limit))
-            written.extend(map(write, listed.entries))
+            written.append(connection.host.pages.write(listed, write))
+            number += len(listed.entries)
             if not listed.truncated:
                 break
             page = replace(page, marker=listed.next_marker)
             # A list of secrets in memory never waits by itself.
             await asyncio.sleep(0)
-    return written
+    return written, number
 
 
 def _id(entry: ops.Entry) -> bytes:
-    return str(entry.secret).encode()
+    return bodies.string_reply(str(entry.secret))
 
 
 def _ref(entry: ops.Entry) -> bytes:

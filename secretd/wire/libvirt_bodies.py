@@ -168,19 +168,25 @@ def opaque_reply(value: bytes) -> bytes:
     return xdr.opaque(value)
 
 
-def strings_reply(texts: Sequence[str | bytes]) -> bytes:
-    """Write strings behind their number."""
-    return _array(map(xdr.string, texts), len(texts))
+def strings_reply(strings: Iterable[bytes], listed: int) -> bytes:
+    """Write strings behind their number.
+
+    Args:
+        strings: each as string_reply() gives it, or several of them joined.
+        listed: how many they are.
+    """
+    return _array(strings, listed)
 
 
-def secrets_reply(secrets: Sequence[bytes], number: int) -> bytes:
+def secrets_reply(secrets: Iterable[bytes], listed: int, number: int) -> bytes:
     """Write secrets behind their number.
 
     Args:
-        secrets: each as secret() gives it; none if only the number was asked for.
+        secrets: each as secret() gives it, or several of them joined; none if only the number was asked for.
+        listed: how many they are.
         number: of the secrets that there are.
     """
-    return _array(secrets, len(secrets)) + xdr.uint32(number)
+    return _array(secrets, listed) + xdr.uint32(number)
 
 
 def auth_types_reply(kinds: Sequence[int]) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,12 +16,15 @@ from hypothesis import strategies as st
 from helpers.core import OWNER, Core, open_core
 from secretd import limits
 from secretd import operations as ops
-from secretd.core.access import Access
+from secretd.core import listing
+from secretd.core.access import Access, Everything, Policy, Target
+from secretd.core.keptpages import KeptPages
 from secretd.core.kinds import ATTRIBUTES
 from secretd.core.listing import Listing
 from secretd.core.persistent import PersistentSecrets
+from secretd.core.state import Home
 from secretd.errors import NotFoundError
-from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
+from secretd.model import Attributes, Caller, Permission, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Put
 
 LISTS = (ops.List(), ops.List(limit=2), ops.List(limit=2, marker=UUID(int=3)), ops.List(private=True))
@@ -29,9 +33,9 @@ HOMES = (None, False, True)
 BROKEN = UUID(int=3)
 
 
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
+def in_core(root: Path, test: Callable[[Core], Awaitable[None]], policy: Policy | None = None) -> None:
     async def run() -> None:
-        async with open_core(root) as core:
+        async with open_core(root, policy) as core:
             await test(core)
 
     asyncio.run(run())
@@ -143,3 +147,82 @@ def test_a_secret_that_comes_while_a_list_is_made_is_in_the_next(
             await check_lists(core)
 
     in_core(tmp_path, test)
+
+
+class TestKeptPages:
+    """Whole pages, for as long as nothing changes."""
+
+    @pytest.mark.parametrize("step", ["define", "move", "set-value", "delete"])
+    @pytest.mark.parametrize("number", [1, 2], ids=["persistent", "ephemeral"])
+    def test_the_same_page_is_given_until_something_changes(self, tmp_path: Path, step: str, number: int) -> None:
+        async def test(core: Core) -> None:
+            for request in (define(1), define(2, ephemeral=True)):
+                await core.call(request)
+            first = await core.call(ops.List())
+            assert await core.call(ops.List()) is first
+            await core.call(STEPS["get-xml"](number))
+            assert await core.call(ops.List()) is first
+            await core.call(STEPS[step](number))
+            assert await core.call(ops.List()) == await stored(core, ops.List())
+            assert await core.call(ops.List()) is not first
+
+        in_core(tmp_path, test)
+
+    @pytest.mark.parametrize("overtaking", [define(5), define(6, ephemeral=True), define(1, ephemeral=True)])
+    def test_none_is_kept_that_a_change_overtook(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overtaking: ops.SetXml
+    ) -> None:
+        really_merged = listing._merged
+
+        async def test(core: Core) -> None:
+            for request in (define(1), define(2, ephemeral=True)):
+                await core.call(request)
+
+            async def merged(homes: tuple[Home, ...], start: UUID, most: int) -> Any:
+                found = await really_merged(homes, start, most)
+                monkeypatch.setattr(listing, "_merged", really_merged)
+                await core.call(overtaking)
+                return found
+
+            monkeypatch.setattr(listing, "_merged", merged)
+            await core.call(ops.List())
+            await check_lists(core)
+
+        in_core(tmp_path, test)
+
+    def test_none_is_shown_to_who_may_not_see_all(self, tmp_path: Path) -> None:
+        seen: set[int] = set()
+
+        def policy(_caller: Caller, _permission: Permission, target: Target | Everything | None) -> bool:
+            return not seen or target is None or (isinstance(target, Target) and target.secret.int in seen)
+
+        async def test(core: Core) -> None:
+            for number in (1, 2):
+                await core.call(define(number))
+            all_of_them = await core.call(ops.List())
+            seen.add(2)
+            assert [entry.secret.int for entry in (await core.call(ops.List())).entries] == [2]
+            seen.clear()
+            assert await core.call(ops.List()) is all_of_them
+
+        in_core(tmp_path, test, policy)
+
+    def test_a_rotation_leaves_no_page_of_the_keyring_before(self, tmp_path: Path) -> None:
+        async def test(core: Core) -> None:
+            await core.call(define(2, ephemeral=True))
+            first = await core.call(ops.List())
+            await core.call(ops.SealRotate())
+            assert await core.call(ops.List()) == first
+            assert await core.call(ops.List()) is not first
+
+        in_core(tmp_path, test)
+
+    def test_they_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "KEPT_PAGES", 2)
+        kept, page = KeptPages(), ops.Listed((), truncated=False)
+        for limit in (1, 2, 3):
+            kept.keep("now", ops.List(limit), page)
+        assert [kept.get("now", ops.List(limit)) is page for limit in (1, 2, 3)] == [False, True, True]
+        assert kept.get("later", ops.List(3)) is None
+        kept.keep("later", ops.List(1), page)
+        assert kept.get("now", ops.List(3)) is None

@@ -95,7 +95,7 @@ def test_what_libvirts_daemon_could_not_decode(vector: dict[str, Any]) -> None:
 
 
 def listed(secrets: list[list[Any]], number: int) -> bytes:
-    return bodies.secrets_reply([bodies.secret(*secret) for secret in secrets], number)
+    return bodies.secrets_reply([bodies.secret(*secret) for secret in secrets], len(secrets), number)
 
 
 WRITERS: dict[int, Callable[..., bytes]] = {
@@ -105,7 +105,7 @@ WRITERS: dict[int, Callable[..., bytes]] = {
     Procedure.CONNECT_GET_LIB_VERSION: bodies.uint64_reply,
     Procedure.AUTH_LIST: bodies.auth_types_reply,
     Procedure.CONNECT_NUM_OF_SECRETS: bodies.int_reply,
-    Procedure.CONNECT_LIST_SECRETS: bodies.strings_reply,
+    Procedure.CONNECT_LIST_SECRETS: lambda ids: bodies.strings_reply(map(bodies.string_reply, ids), len(ids)),
     Procedure.SECRET_DEFINE_XML: lambda secret: bodies.secret(*secret),
     Procedure.SECRET_LOOKUP_BY_UUID: lambda secret: bodies.secret(*secret),
     Procedure.SECRET_LOOKUP_BY_USAGE: lambda secret: bodies.secret(*secret),
