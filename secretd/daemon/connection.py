@@ -32,6 +32,8 @@ _received = memoryview(bytearray(limits.READ_BYTES))
 """Where all connections receive, one after the other, and what is overwritten at once: a new buffer of this size for
 each message costs more than all the rest of receiving it."""
 
+_zeros = memoryview(bytes(limits.READ_BYTES))
+
 
 class _State(Enum):
     OPEN = auto()
@@ -148,7 +150,7 @@ class Connection(Outlet):
             cut = bool(room and flags & _CUT)
             descriptors = _descriptors(ancillary, cut=cut) if ancillary or cut else ()
             data = _received[:size].tobytes()
-            _received[:size] = bytes(size)
+            _received[:size] = _zeros[:size]
             close_foreign(self._session.receive(data, descriptors))
         else:
             self._session.receive_eof()
@@ -167,8 +169,15 @@ class Connection(Outlet):
                 break
         else:
             self._wait_for_next_turn()
-        if self._state is not _State.CLOSED:
+        # Nearly always all is answered and sent, and the next is waited for already.
+        if not (self._reading and self._at_rest) and self._state is not _State.CLOSED:
             self._end_turn()
+
+    @property
+    def _at_rest(self) -> bool:
+        """Whether nothing is under way, waits, or is about to end."""
+        busy = self._tasks or self._outgoing or self._writing or self._turn_waits
+        return not busy and self._state is _State.OPEN and not self._draining
 
     def _end_turn(self) -> None:
         held_up = self._congested
