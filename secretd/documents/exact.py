@@ -28,13 +28,13 @@ from secretd.fields import Field, fields_of
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage
 
 _SCALAR = "([0-9A-Za-z-]+)"
-_TEXT = "([ -%'-;=?-~]+)"
+TEXT = "[ -%'-;=?-~]+"
 """Printable ASCII but ``&``, ``<`` and ``>``."""
 
-_USAGE = f"<usage type='([a-z]+)'><([a-z]+)>{_TEXT}</([a-z]+)></usage>"
+_USAGE = f"<usage type='([a-z]+)'><([a-z]+)>({TEXT})</([a-z]+)></usage>"
 _SECRET = (
     f"<secret ephemeral='{_SCALAR}' private='{_SCALAR}'>(?:<uuid>{_SCALAR}</uuid>)?"
-    f"(?:<description>{_TEXT}</description>)?(?:{_USAGE})?</secret>"
+    f"(?:<description>({TEXT})</description>)?(?:{_USAGE})?</secret>"
 )
 
 Groups = Sequence[Any]
@@ -175,7 +175,7 @@ def _child(item: Field) -> _Child:
     if item.many:
         return _many(item)
     if item.type is str:
-        return _Child(item.name, f"<{item.xml_name}>{_TEXT}</{item.xml_name}>", 1, lambda groups: groups[0])
+        return _Child(item.name, f"<{item.xml_name}>({TEXT})</{item.xml_name}>", 1, lambda groups: groups[0])
     return _Child(item.name, *_MODEL[item.type])
 
 

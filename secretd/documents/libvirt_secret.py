@@ -24,6 +24,7 @@ from lxml import etree
 
 from secretd import limits
 from secretd.documents.diagnosis import place
+from secretd.documents.libvirt_exact import read_exactly
 from secretd.documents.scalars import Scalar, one_of, parse_yes_no
 from secretd.documents.scan import UnknownNames, scan
 from secretd.documents.secret import placed
@@ -89,6 +90,11 @@ def read_libvirt_secret(body: bytes, unknown: UnknownNames, *, validate: bool) -
     Raises:
         LibvirtError: it is malformed, no secret, or has something in it that libvirt refuses, or that we do.
     """
+    exact = read_exactly(body) if not validate else None
+    return exact or _read_whole(body, unknown, validate=validate)
+
+
+def _read_whole(body: bytes, unknown: UnknownNames, *, validate: bool) -> SecretDocument:
     with _answered(_MALFORMED):
         text = _in_utf8(body.partition(b"\0")[0])
         scan(text, limits.DOCUMENT_BYTES, unknown)
