@@ -45,7 +45,7 @@ def judge_uri(given: bytes | None, mode: Mode) -> str:
     if not text:
         raise _no_driver("an empty URI names no driver")
     if len(text) > limits.LIBVIRT_URI_BYTES:
-        raise internal_error(f"a URI has at most {limits.LIBVIRT_URI_BYTES} bytes", LibvirtDomain.URI)
+        raise internal_error(f"a URI has at most {limits.LIBVIRT_URI_BYTES} bytes", LibvirtDomain.NONE)
     found = _URI.fullmatch(text)
     if found is None or not _ALLOWED.fullmatch(text) or text.startswith(":"):
         raise internal_error("the URI is not well-formed", LibvirtDomain.URI)
