@@ -37,7 +37,10 @@ class Listing:
 
     async def list(self, caller: Caller, request: ops.List) -> ops.Listed:
         """Give one page of the secrets that the caller may see and the request asks for."""
-        if not self._access.allows(caller, Permission.GETATTR, EVERYTHING):
+        # Administrators are told what is damaged, and others are not: their page is another.
+        if not all(
+            self._access.allows(caller, needed, EVERYTHING) for needed in (Permission.GETATTR, Permission.ADMIN)
+        ):
             return await self._make_page(caller, request)
         moment = await self._moment()
         if moment is None:
