@@ -165,6 +165,12 @@ class NoValueError(NotFoundError):
     code = "no-value"
 
 
+class NoGrantError(NotFoundError):
+    """No grant has that name."""
+
+    code = "no-grant"
+
+
 # Somebody else was first.
 
 

@@ -5,6 +5,7 @@ How a field is written follows from its type alone:
     UUID, Digest, bool, int, an Enum    an attribute (``secret='...'``, ``private='yes'``, ``limit='10'``)
     str                                 a child element with text
     Usage, SecretDocument, SecretValue  ``<usage>``, ``<secret>``, ``<value>``
+    Grant                               ``<grant>``
     a tuple of a dataclass              one child element each, named by the class, written by these rules
 
 Names have ``-`` in XML where Python has ``_``; a field with a default may be left out.

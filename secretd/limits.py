@@ -62,6 +62,7 @@ GRANT_DESCRIPTION_BYTES = Limit(
 GRANT_PATH_BYTES = Limit(
     1_024, "bytes of UTF-8", source="ours; of an executable: a quarter of PATH_MAX", seen="invalid-document"
 )
+GRANTS = Limit(4_096, "grants", source="ours; all of them are in memory, and asked at each request", seen="quota")
 GRANT_SCOPES = Limit(64, "scopes", source="ours; of one grant: grants add up", seen="invalid-document")
 GRANT_PATTERNS_BYTES = Limit(
     6_144,

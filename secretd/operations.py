@@ -12,11 +12,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 from secretd import limits
 from secretd.fields import Help
+from secretd.grantrequests import (
+    GrantAdd,
+    GrantAdded,
+    GrantList,
+    GrantRemove,
+    GrantRemoved,
+    GrantShow,
+    GrantShown,
+    GrantsListed,
+)
 from secretd.model import (
     Digest,
     MemoryLock,
@@ -29,18 +39,9 @@ from secretd.model import (
     Usage,
     UsageType,
 )
-
-ReplyT = TypeVar("ReplyT", bound="Reply")
-ReplyT_co = TypeVar("ReplyT_co", bound="Reply", covariant=True)
-
-
-class Reply:
-    """What an operation gives: a frozen dataclass."""
-
-
-class Request(Generic[ReplyT_co]):
-    """What an operation takes: a frozen dataclass; ``ReplyT_co`` is what it gives."""
-
+from secretd.requests import Reply as Reply  # noqa: PLC0414  # so that the table can be had with what it is of
+from secretd.requests import ReplyT as ReplyT  # noqa: PLC0414
+from secretd.requests import Request as Request  # noqa: PLC0414
 
 _Secret = Annotated[UUID, Help("the secret's id")]
 _Given = Annotated[Digest | None, Help("make the change only if the secret's digest is still this one")]
@@ -552,6 +553,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("lookup-by-usage", LookupByUsage, Found, Permission.GETATTR, AuditLevel.NONE),
     Operation("subscribe", Subscribe, Subscribed, Permission.SEARCH, AuditLevel.NONE),
     Operation("unsubscribe", Unsubscribe, Unsubscribed, Permission.SEARCH, AuditLevel.NONE),
+    Operation("grant-add", GrantAdd, GrantAdded, Permission.ADMIN, AuditLevel.CHANGE),
+    Operation("grant-list", GrantList, GrantsListed, Permission.ADMIN, AuditLevel.NONE),
+    Operation("grant-show", GrantShow, GrantShown, Permission.ADMIN, AuditLevel.NONE),
+    Operation("grant-remove", GrantRemove, GrantRemoved, Permission.ADMIN, AuditLevel.CHANGE),
     Operation("seal-status", SealStatus, SealReport, Permission.ADMIN, AuditLevel.NONE),
     Operation("seal-rotate", SealRotate, SealRotated, Permission.ADMIN, AuditLevel.CHANGE),
     Operation("seal-retire", SealRetire, SealRetired, Permission.ADMIN, AuditLevel.CHANGE),

@@ -15,6 +15,7 @@ from secretd.errors import (
     DigestMismatchError,
     InternalError,
     InvalidDocumentError,
+    NoGrantError,
     NotFoundError,
     NoValueError,
     OperationInvalidError,
@@ -34,6 +35,7 @@ from secretd.errors import (
 
 ADVICE: dict[type[SecretdError], str | None] = {
     NotFoundError: "secretctl secret-list shows the secrets that you may see.",
+    NoGrantError: "secretctl grant-list shows all grants.",
     NoValueError: "Set one with secretctl secret-set-value or secret-generate-value.",
     ConflictError: (
         "secretctl secret-lookup finds the secret that has a usage;"
@@ -42,7 +44,9 @@ ADVICE: dict[type[SecretdError], str | None] = {
     DigestMismatchError: "Read the secret again, with --json, and give the digest that it has now.",
     BusyError: None,  # says it itself
     QuotaError: "Delete what is not needed any more; the operator sets quota.secrets and quota.bytes.",
-    AccessDeniedError: "In this release the host's daemon serves root alone; ask your own with --session.",
+    AccessDeniedError: (
+        "Root may grant it, with secretctl grant-add; your own secrets are in your own daemon: ask it with --session."
+    ),
     ReadOnlyError: "Leave out --readonly, or give --connect the socket whose name does not end in -ro.",
     PrivateError: (
         "In this release nobody is given it: how the host's own machinery proves itself comes with libvirt's protocol."

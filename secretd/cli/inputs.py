@@ -16,8 +16,9 @@ from pathlib import Path
 import click
 
 from secretd import limits
-from secretd.client import read_secret
+from secretd.client import read_grant, read_secret
 from secretd.errors import InvalidValueError
+from secretd.grants import Grant
 from secretd.model import SecretDocument, SecretValue
 
 STDIN = Path("-")
@@ -40,6 +41,19 @@ def read_document(file: Path) -> SecretDocument:
         click.BadParameter: the file cannot be read.
     """
     return read_secret(_read(file, limits.DOCUMENT_BYTES))
+
+
+def read_grant_document(file: Path) -> Grant:
+    """Read a grant.
+
+    Args:
+        file: where it stands; ``-`` is standard input.
+
+    Raises:
+        InvalidXmlError, InvalidDocumentError: it is not a grant, or longer than DOCUMENT_BYTES.
+        click.BadParameter: the file cannot be read.
+    """
+    return read_grant(_read(file, limits.DOCUMENT_BYTES))
 
 
 def read_plain(file: Path) -> SecretValue:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from secretd import __version__
-from secretd.cli import attributes, backup, checking, daemon, events, finding, sealing, values
+from secretd.cli import attributes, backup, checking, daemon, events, finding, granting, sealing, values
 from secretd.cli.border import LeaveShell, run_command
 from secretd.cli.completion import completion
 from secretd.cli.invocation import Invocation, shared_options
@@ -37,6 +37,10 @@ COMMANDS = (
     finding.secret_info,
     finding.secret_lookup,
     events.secret_event,
+    granting.grant_add,
+    granting.grant_list,
+    granting.grant_show,
+    granting.grant_remove,
     sealing.seal_status,
     sealing.seal_rotate,
     sealing.seal_retire,

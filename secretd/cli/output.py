@@ -19,9 +19,10 @@ from uuid import UUID
 import click
 
 from secretd.cli.colours import heading
-from secretd.client import write_secret
+from secretd.client import write_grant, write_secret
 from secretd.fields import Field, fields_of
-from secretd.model import SecretDocument, SecretValue, Usage
+from secretd.grants import EverySecret, Grant, Scope, ThatSecret, UsageLike, format_time
+from secretd.model import Permission, SecretDocument, SecretValue, Usage
 from secretd.operations import EVENTS, Bound, Entry, Event, KeyringVersions, Problem, Reply
 
 _EVENT_NAMES = {event: name for name, event in EVENTS.items()}
@@ -62,14 +63,14 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def as_json(reply: Reply | Sequence[Entry], more: Mapping[str, object] = MappingProxyType({})) -> str:
-    """Spell a reply, or the entries of a list, as JSON.
+def as_json(reply: Reply | Sequence[Entry | Grant], more: Mapping[str, object] = MappingProxyType({})) -> str:
+    """Spell a reply, or what a list is of, as JSON.
 
     Args:
         reply: what the daemon answered.
         more: what is known of it besides, by name; for a reply alone.
     """
-    content = {**_record(reply), **more} if isinstance(reply, Reply) else [_record(entry) for entry in reply]
+    content = {**_record(reply), **more} if isinstance(reply, Reply) else list(map(_member, reply))
     return json.dumps(content, indent=2) + "\n"
 
 
@@ -78,9 +79,10 @@ def event_as_json(event: Event) -> str:
     return json.dumps({"event": _EVENT_NAMES[type(event)], **_record(event)}) + "\n"
 
 
-def as_xml(document: SecretDocument) -> str:
-    """Spell a secret's document in its one form, safe to look at."""
-    return _CONTROLS.sub(lambda control: f"&#{ord(control[0])};", write_secret(document))
+def as_xml(document: SecretDocument | Grant) -> str:
+    """Spell a document in its one form, safe to look at."""
+    text = write_grant(document) if isinstance(document, Grant) else write_secret(document)
+    return _CONTROLS.sub(lambda control: f"&#{ord(control[0])};", text)
 
 
 def entries_table(entries: Iterable[Entry], *, long: bool = False, headed: bool = True) -> str:
@@ -106,6 +108,25 @@ def entry_table(entry: Entry) -> str:
     flags = {name: _yes_no(getattr(entry, field)) for name, field in _FLAGS.items()}
     said = {"UUID": str(entry.secret), "Usage": describe_usage(entry.usage), **flags, "Digest": entry.digest}
     return _draw(["", ""], [(f"{name}:", text) for name, text in said.items()])
+
+
+def grants_table(grants: Iterable[Grant], *, headed: bool = True) -> str:
+    """Draw grants, a line each."""
+    columns = ["Name", "Who", "May", "Until", "Of"]
+    return _draw(
+        columns if headed else [""] * len(columns),
+        [
+            (
+                grant.name,
+                printable(_describe_principal(grant)),
+                ",".join(one.value for one in Permission if one in grant.permissions),
+                format_time(grant.expires) if grant.expires else "-",
+                # The last, for it may be as long as it likes.
+                printable(", ".join(map(_describe_scope, grant.scopes))),
+            )
+            for grant in grants
+        ],
+    )
 
 
 def records_table(records: Sequence[object]) -> str:
@@ -146,9 +167,42 @@ def _record(record: object) -> dict[str, object]:
 
 def _spell(value: object) -> object:
     if isinstance(value, tuple):
-        return [_record(member) for member in value]
+        return list(map(_member, value))
     spell = next((spell for cls, spell in _JSON.items() if isinstance(value, cls)), None)
     return spell(value) if spell else value
+
+
+def _member(value: object) -> dict[str, object]:
+    """Spell what a list is of."""
+    return _spell_grant(value) if isinstance(value, Grant) else _record(value)
+
+
+def _spell_grant(grant: Grant) -> dict[str, object]:
+    principal = grant.principal
+    executable = principal.executable
+    return {
+        "name": grant.name,
+        "description": grant.description,
+        "principal": {
+            "kind": principal.kind.value,
+            "number": principal.number,
+            "unit": principal.unit,
+            "executable": executable and {"path": executable.path, "sha256": executable.sha256},
+        },
+        "permissions": [one.value for one in Permission if one in grant.permissions],
+        "scopes": list(map(_spell_scope, grant.scopes)),
+        "expires": grant.expires and format_time(grant.expires),
+    }
+
+
+def _spell_scope(scope: Scope) -> dict[str, object]:
+    match scope:
+        case EverySecret():
+            return {"all": True}
+        case ThatSecret():
+            return {"secret": str(scope.id)}
+        case UsageLike():
+            return {"usage": scope.type.value, "pattern": scope.pattern}
 
 
 def _spell_document(document: SecretDocument) -> dict[str, object]:
@@ -168,6 +222,7 @@ _JSON: dict[type, Callable[..., object]] = {
     Usage: lambda usage: {"type": usage.type.value, "id": usage.id},
     SecretValue: lambda value: base64.b64encode(value.reveal()).decode(),
     SecretDocument: _spell_document,
+    Grant: _spell_grant,
 }
 
 
@@ -175,6 +230,23 @@ def describe_usage(usage: Usage | None) -> str:
     """Say what a secret is for, on one line."""
     # virsh's word for a secret of usage type none.
     return printable(f"{usage.type.value} {usage.id}") if usage else "Unused"
+
+
+def _describe_principal(grant: Grant) -> str:
+    principal = grant.principal
+    named = principal.unit if principal.number is None else str(principal.number)
+    runs = f"running {principal.executable.path}" if principal.executable else None
+    return " ".join(filter(None, (principal.kind.value, named, runs)))
+
+
+def _describe_scope(scope: Scope) -> str:
+    match scope:
+        case EverySecret():
+            return "all"
+        case ThatSecret():
+            return f"secret {scope.id}"
+        case UsageLike():
+            return f"{scope.type.value} {scope.pattern}" if scope.pattern is not None else scope.type.value
 
 
 def _describe(field: Field, value: object) -> str:

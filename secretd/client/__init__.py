@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from secretd.addresses import default_mode
 from secretd.client.address import socket_path
 from secretd.client.sync import Client
+from secretd.documents.grant import read_grant, write_grant
 from secretd.documents.secret import read_secret, write_secret
 
 if TYPE_CHECKING:
@@ -26,4 +27,13 @@ else:
         return AsyncClient
 
 
-__all__ = ["AsyncClient", "Client", "default_mode", "read_secret", "socket_path", "write_secret"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "default_mode",
+    "read_grant",
+    "read_secret",
+    "socket_path",
+    "write_grant",
+    "write_secret",
+]

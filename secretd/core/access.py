@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from time import time
+from typing import Protocol
 from uuid import UUID
 
 from secretd.errors import AccessDeniedError, ReadOnlyError
@@ -43,12 +45,33 @@ Policy = Callable[[Caller, Permission, Target | Everything | None], bool]
 """Whether a caller holds a permission: for a target, for every target, or where that is None for anything at all."""
 
 
+class Granting(Protocol):
+    """What grants say; core/matching.py has it."""
+
+    def allows(self, caller: Caller, permission: Permission, target: Target | Everything | None, now: float) -> bool:
+        """Whether a caller holds a permission, at a moment in seconds since 1970."""
+
+
 def owner_only(mode: Mode, daemon_uid: int) -> Policy:
     """Make the default policy: everything to the daemon's own user (session) or to root (system)."""
     owner = 0 if mode is Mode.SYSTEM else daemon_uid
 
     def policy(caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:  # noqa: ARG001
         return caller.uid == owner
+
+    return policy
+
+
+def granted(owner: Policy, rules: Callable[[], Granting]) -> Policy:
+    """Make the policy of a daemon that has grants: the owner may do everything, and others what is granted to them.
+
+    Args:
+        owner: who needs no grant, and so cannot be locked out by one.
+        rules: gives the grants that are in force now.
+    """
+
+    def policy(caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+        return owner(caller, permission, target) or rules().allows(caller, permission, target, time())
 
     return policy
 

@@ -12,9 +12,10 @@ from uuid import UUID
 
 from secretd import limits
 from secretd import operations as ops
+from secretd.core.grantstore import Grants
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
-from secretd.core.kinds import ATTRIBUTES, HEAD, KEYRING, OWNER, USAGE, USED, USES, VALUE
+from secretd.core.kinds import ATTRIBUTES, GRANT, HEAD, KEYRING, OWNER, USAGE, USED, USES, VALUE
 from secretd.core.quota import Amount, Quotas
 from secretd.core.records import Records, id_in
 from secretd.core.sealing import Seal
@@ -32,6 +33,7 @@ _NOUNS = {
     OWNER: "owners of secrets",
     USED: "sums of what users have stored",
     USES: "counts of a key's uses",
+    GRANT: "grants",
 }
 """What the records of a kind are called."""
 
@@ -41,10 +43,19 @@ Look = Callable[[Record], Awaitable[str | None]]
 class Checking:
     """Checks one store."""
 
-    def __init__(self, store: Store, seal: Seal, quotas: Quotas, wholeness: Wholeness, looking_back: InFlight) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  # whatever knows how a kind of record is read
+        self,
+        store: Store,
+        seal: Seal,
+        quotas: Quotas,
+        grants: Grants,
+        wholeness: Wholeness,
+        looking_back: InFlight,
+    ) -> None:
         self._store = store
         self._seal = seal
         self._quotas = quotas
+        self._grants = grants
         self._wholeness = wholeness
         self._looking_back = looking_back
 
@@ -52,16 +63,17 @@ class Checking:
         """Look at every record, and say what is wrong with which."""
         with self._looking_back.change():
             async with self._store.snapshot() as snapshot:
-                return await _Check(snapshot, self._seal, self._quotas, self._wholeness.head).run()
+                return await _Check(snapshot, self._seal, self._quotas, self._grants, self._wholeness.head).run()
 
 
 class _Check:
     """One check of one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, seal: Seal, quotas: Quotas, head: HeadKeeper) -> None:
+    def __init__(self, snapshot: Snapshot, seal: Seal, quotas: Quotas, grants: Grants, head: HeadKeeper) -> None:
         self._snapshot = snapshot
         self._seal = seal
         self._quotas = quotas
+        self._grants = grants
         self._records = Records(snapshot, seal)
         self._head = head
         self._total = 0
@@ -75,6 +87,7 @@ class _Check:
             OWNER: self._owner,
             USED: self._used,
             USES: self._opens,
+            GRANT: self._grant,
             HEAD: _nothing,
             KEYRING: _nothing,
         }
@@ -154,6 +167,10 @@ class _Check:
     async def _used(self, record: Record) -> str | None:
         counted = self._owned.pop(int.from_bytes(record.key[1:], "big"), Amount())
         return None if self._quotas.used(record) == counted else "what a user has stored is not what was counted"
+
+    async def _grant(self, record: Record) -> str | None:
+        self._grants.open_record(record)
+        return None
 
     async def _opens(self, record: Record) -> str | None:
         envelope.open_record(self._seal.keyrings, record.key, record.value)

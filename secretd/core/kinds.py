@@ -13,8 +13,9 @@ USAGE: Final = b"u"
 OWNER: Final = b"o"
 USED: Final = b"q"
 USES: Final = b"n"
+GRANT: Final = b"g"
 HEAD: Final = b"h"
 KEYRING: Final = b"k"
 
-SEALED: Final = (ATTRIBUTES, VALUE, USAGE, OWNER, USED, USES)
+SEALED: Final = (ATTRIBUTES, VALUE, USAGE, OWNER, USED, USES, GRANT)
 """Those whose records are sealed; the head and the seal file are what the others are proved by."""

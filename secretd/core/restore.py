@@ -22,6 +22,7 @@ from secretd import operations as ops
 from secretd.core.backupfile import Header, check_magic, prove, read_header, read_records
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.events import Events
+from secretd.core.grantstore import Grants
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
@@ -62,6 +63,7 @@ class Restores:
         ephemeral: EphemeralSecrets,
         in_flight: InFlight,
         events: Events,
+        grants: Grants,
     ) -> None:
         self._store = store
         self._seal = seal
@@ -71,6 +73,7 @@ class Restores:
         self._ephemeral = ephemeral
         self._in_flight = in_flight
         self._events = events
+        self._grants = grants
         self._unfinished = Unfinished[BinaryIO]("restore", _close)
         self._finishing: set[asyncio.Task[_Content]] = set()
 
@@ -168,6 +171,7 @@ class Restores:
                 self._events.lost()
                 self._wholeness.take(head, revision)
                 self._uses.forget_all()
+                await self._grants.load()
             finally:
                 self._resealing.start()
         _log.warning("a backup was restored", extra={"revision": revision, "secrets": content.secrets})

@@ -22,6 +22,8 @@ from secretd.core.backup import Backups
 from secretd.core.checking import Checking
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.events import Events, Listener
+from secretd.core.granting import Granting
+from secretd.core.grantstore import Grants
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
 from secretd.core.listing import Listing
@@ -34,7 +36,8 @@ from secretd.core.sealadmin import SealAdmin
 from secretd.core.sealing import Seal
 from secretd.core.secrets import Secrets
 from secretd.core.wholeness import Wholeness
-from secretd.errors import InternalError, SecretdError
+from secretd.errors import InternalError, SecretdError, StoreError
+from secretd.grantrequests import GrantAdd, GrantList, GrantRemove, GrantShow
 from secretd.model import Caller, MemoryStatus, Mode, PeerStatus, Permission, SealState
 from secretd.store.base import Store
 
@@ -81,8 +84,10 @@ class Service:
         memory: MemoryStatus = _NOTHING_KNOWN,
         quota: Amount = DEFAULT_QUOTA,
         peers: PeerStatus = _ONLY_IDS,
+        grants: Grants | None = None,
     ) -> None:
         self._mode = mode
+        self._grants = grants or Grants(store, seal)
         self._memory = memory
         self._peers = peers
         self._access = access
@@ -97,16 +102,25 @@ class Service:
         self._uses = KeyUses(store, seal)
         self._resealing = Resealing(store, seal, self._uses, ephemeral)
         self._wholeness = Wholeness(store, seal)
-        self._checking = Checking(store, seal, quotas, self._wholeness, looking_back)
+        self._checking = Checking(store, seal, quotas, self._grants, self._wholeness, looking_back)
         self._backups = Backups(store, seal, self._wholeness, looking_back)
         self._events = Events(access)
         self._restores = Restores(
-            store, seal, self._wholeness, self._uses, self._resealing, ephemeral, self._in_flight, self._events
+            store,
+            seal,
+            self._wholeness,
+            self._uses,
+            self._resealing,
+            ephemeral,
+            self._in_flight,
+            self._events,
+            self._grants,
         )
         self._secrets = Secrets(access, seal, persistent, ephemeral, self._events)
         self._handlers = self._make_handlers(
             Listing(access, seal, persistent, ephemeral),
             SealAdmin(seal, self._uses, self._resealing, self._in_flight, looking_back),
+            Granting(mode, self._grants),
         )
         self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
             ops.Subscribe: self._subscribe,
@@ -119,6 +133,7 @@ class Service:
     async def unsealed(self) -> None:
         """Go on with what waits for the keyrings to be open."""
         self._uses.forget_all()
+        await self._load_grants()
         await self._wholeness.begin()
         if not self._wholeness.is_whole:
             return
@@ -128,6 +143,12 @@ class Service:
             # The store may be full or read-only; reads can be served all the same.
             _log.warning("no uses of the keyring could be reserved", extra={"reason": error.message})
         self._resealing.start()
+
+    async def _load_grants(self) -> None:
+        try:
+            await self._grants.load()
+        except StoreError as error:
+            _log.error("the grants cannot be read, and give nothing", extra={"reason": error.message})
 
     @property
     def busy(self) -> bool:
@@ -150,8 +171,14 @@ class Service:
         await self._resealing.stop()
         self._wholeness.close()
 
-    def _make_handlers(self, listing: Listing, seal_admin: SealAdmin) -> dict[type[ops.Request[Any]], Handler]:
+    def _make_handlers(
+        self, listing: Listing, seal_admin: SealAdmin, granting: Granting
+    ) -> dict[type[ops.Request[Any]], Handler]:
         return {
+            GrantAdd: granting.add,
+            GrantList: granting.list,
+            GrantShow: granting.show,
+            GrantRemove: granting.remove,
             ops.Check: self._checking.check,
             ops.StoreAccept: self._store_accept,
             ops.Backup: self._backups.backup,

@@ -19,7 +19,8 @@ from typing import Any
 
 from secretd import __version__
 from secretd.addresses import LIBVIRT_SOCKETS, NATIVE_SOCKETS, SocketKind, default_mode, libvirt_directory
-from secretd.core.access import Access, owner_only
+from secretd.core.access import Access, granted, owner_only
+from secretd.core.grantstore import Grants
 from secretd.core.quota import Amount
 from secretd.core.sealing import Seal
 from secretd.core.service import Service
@@ -232,8 +233,11 @@ def _apply(service: Service, settings: Config) -> None:
 
 
 def _service(settings: Config, store: Store, seal: Seal, memory: MemoryStatus) -> Service:
-    access = Access(owner_only(settings.mode, os.geteuid()))
-    return Service(settings.mode, access, seal, store, memory, _quota(settings), peer_status())
+    owner = owner_only(settings.mode, os.geteuid())
+    grants = Grants(store, seal)
+    # A session's daemon serves its user alone, whatever stands in its store.
+    policy = granted(owner, lambda: grants.rules) if settings.mode is Mode.SYSTEM else owner
+    return Service(settings.mode, Access(policy), seal, store, memory, _quota(settings), peer_status(), grants)
 
 
 def _quota(settings: Config) -> Amount:

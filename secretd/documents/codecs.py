@@ -16,12 +16,14 @@ from lxml import etree
 from secretd import limits
 from secretd.documents.diagnosis import place
 from secretd.documents.escape import escape
+from secretd.documents.grant import grant_from, write_grant_compactly
 from secretd.documents.scalars import Scalar, scalar_of
 from secretd.documents.secret import secret_from, usage_from, write_secret_compactly, write_usage
 from secretd.documents.shapes import tag_of
 from secretd.documents.values import value_from, write_value
 from secretd.errors import InvalidDocumentError
 from secretd.fields import Field, fields_of
+from secretd.grants import Grant
 from secretd.model import SecretDocument, SecretValue, Usage, check_text
 
 Reader = Callable[[etree._Element, SecretValue | None], Any]
@@ -135,6 +137,7 @@ _MODEL: Mapping[type, tuple[Reader, Writer]] = MappingProxyType(
     {
         SecretDocument: (lambda element, _: secret_from(element), lambda document, _: write_secret_compactly(document)),
         Usage: (lambda element, _: usage_from(element), lambda usage, _: write_usage(usage)),
+        Grant: (lambda element, _: grant_from(element), lambda grant, _: write_grant_compactly(grant)),
         SecretValue: (value_from, lambda value, by_descriptor: write_value(value, descriptor=by_descriptor)),
     }
 )

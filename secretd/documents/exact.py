@@ -25,6 +25,7 @@ from secretd.documents.shapes import USAGE_CHILDREN, USAGE_TYPE, tag_of
 from secretd.documents.values import decode
 from secretd.errors import SecretdError
 from secretd.fields import Field, fields_of
+from secretd.grants import Grant
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage
 
 _SCALAR = "([0-9A-Za-z-]+)"
@@ -131,6 +132,11 @@ class ExactReader:
             return start.groups(), form.read(element.groups())
         except (SecretdError, _OtherSpelling):
             return None
+
+
+def has_exact_form(record: type) -> bool:
+    """Whether the messages that carry a dataclass have a form here: those with a grant, which are seldom, have none."""
+    return all(item.type is not Grant for item in fields_of(record))
 
 
 def _optional(pattern: str, item: Field) -> str:

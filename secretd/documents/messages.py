@@ -27,7 +27,7 @@ from secretd import limits
 from secretd.documents.codecs import Codec
 from secretd.documents.diagnosis import place
 from secretd.documents.escape import escape
-from secretd.documents.exact import ExactForm, ExactReader
+from secretd.documents.exact import ExactForm, ExactReader, has_exact_form
 from secretd.documents.scalars import YES_NO
 from secretd.documents.scan import Scanned, UnknownName, scan
 from secretd.documents.shapes import ERROR_CODE, ORDINAL, REPLY, REQUEST, SERIAL
@@ -53,12 +53,12 @@ _REPLIES = {operation.name: Codec(operation.reply, operation.name) for operation
 _EXACT_REQUEST = ExactReader(
     "<request serial='([0-9]+)'( descriptor='yes')?>",
     "</request>",
-    {operation.name: ExactForm(operation.request, operation.name) for operation in OPERATIONS},
+    {row.name: ExactForm(row.request, row.name) for row in OPERATIONS if has_exact_form(row.request)},
 )
 _EXACT_REPLY = ExactReader(
     "<reply serial='([0-9]+)'>",
     "</reply>",
-    {operation.name: ExactForm(operation.reply, operation.name) for operation in OPERATIONS},
+    {row.name: ExactForm(row.reply, row.name) for row in OPERATIONS if has_exact_form(row.reply)},
 )
 
 _Read = Callable[[SecretValue | None], Any]

@@ -22,7 +22,7 @@ _HEAD = (
 _GRAMMAR = (
     '<grammar xmlns="http://relaxng.org/ns/structure/1.0"'
     ' datatypeLibrary="http://www.w3.org/2001/XMLSchema-datatypes">'
-    '<include href="secret.rng"><start>{start}</start></include>{definitions}</grammar>'
+    '<include href="grant.rng"><start>{start}</start></include>{definitions}</grammar>'
 )
 
 

@@ -15,7 +15,16 @@ from secretd import limits
 from secretd.documents.scalars import LIBVIRT_UUID, UUID_TEXT, YES_NO, Scalar, enumeration, number, one_of, scalar_of
 from secretd.errors import WIRE_ERRORS
 from secretd.fields import Field, fields_of
-from secretd.grants import LARGEST_ID, PermissionSet, format_time, is_grant_name, is_service, is_sha256, parse_time
+from secretd.grants import (
+    LARGEST_ID,
+    Grant,
+    PermissionSet,
+    format_time,
+    is_grant_name,
+    is_service,
+    is_sha256,
+    parse_time,
+)
 from secretd.model import Permission, SecretDocument, SecretValue, Usage, UsageType
 from secretd.operations import EVENTS, OPERATIONS
 
@@ -141,7 +150,12 @@ GRANT = Shape(
 _VALUE = Shape({"descriptor": Attribute(YES_NO)}, text=_TEXT.text)
 
 _MODEL: Mapping[type, tuple[str, Shape]] = MappingProxyType(
-    {SecretDocument: ("secret", SECRET), Usage: ("usage", _USAGE), SecretValue: ("value", _VALUE)}
+    {
+        SecretDocument: ("secret", SECRET),
+        Usage: ("usage", _USAGE),
+        SecretValue: ("value", _VALUE),
+        Grant: ("grant", GRANT),
+    }
 )
 """The nouns that are written in one way wherever they stand: as which element, and its shape."""
 

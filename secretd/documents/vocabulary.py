@@ -22,7 +22,7 @@ def load_schema(name: str) -> etree._Element:
     """
     grammar = _read(name)
     for include in grammar.findall(f"{_RNG}include"):
-        included = _read(include.attrib["href"])
+        included = load_schema(include.attrib["href"])
         for start in included.findall(f"{_RNG}start"):
             included.remove(start)
         grammar.extend(list(included))

@@ -39,7 +39,7 @@ class WentAwayError(UnreachableError):
         pytest.param(SealError, "secretctl status", id="sealed"),
         pytest.param(ConfigError, "XDG_RUNTIME_DIR", id="no-place-for-a-socket"),
         pytest.param(PrivateError, "machinery", id="not-its-parents"),
-        pytest.param(AccessDeniedError, "root alone", id="who-may-do-nothing-is-not-sent-to-whoami"),
+        pytest.param(AccessDeniedError, "grant-add", id="who-may-do-nothing-is-not-sent-to-whoami"),
     ],
 )
 def test_advice_is_the_nearest_there_is(error: type[SecretdError], said: str) -> None:

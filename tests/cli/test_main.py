@@ -132,9 +132,9 @@ def test_every_field_of_an_operation_can_be_given() -> None:
     fields = {(row.name, field.name) for row in OPERATIONS for field in fields_of(row.request)}
     fields = {(row, name) for row, name in fields if row not in WITHOUT_A_COMMAND}
 
-    # Documents and values are read from files, a usage is two arguments; lists and backups come whole.
+    # Documents, grants and values are read from files, a usage is two arguments; lists and backups come whole.
     whole = {"limit", "marker", "backup", "restore", "last"}
-    assert {name for _, name in fields - given} == {"document", "value", "usage", *whole}
+    assert {name for _, name in fields - given} == {"document", "grant", "value", "usage", *whole}
 
 
 def test_the_help_shows_a_document_that_is_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from secretd.cli import output
 from secretd.client import read_secret
+from secretd.grantrequests import GrantAdded, GrantRemoved, GrantShown, GrantsListed
+from secretd.grants import EverySecret, ExecutableIs, Grant, Principal, PrincipalKind, ThatSecret, UsageLike
 from secretd.model import (
     Attributes,
     Digest,
@@ -58,6 +61,28 @@ ID = UUID("6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40")
 DIGEST = Digest("0" * 32)
 USAGE = Usage(UsageType.CEPH, "client.one")
 ENTRY = Entry(secret=ID, digest=DIGEST, ephemeral=False, private=True, has_value=True, usage=USAGE)
+
+GRANT = Grant(
+    "web",
+    None,
+    Principal(PrincipalKind.UNIT, unit="nginx.service", executable=ExecutableIs("/usr/sbin/nginx")),
+    frozenset({Permission.READ_SECURE, Permission.GETATTR}),
+    (UsageLike(UsageType.TLS, "web/*"), ThatSecret(ID), EverySecret()),
+    datetime(2027, 12, 31, 23, 59, 59, tzinfo=UTC),
+)
+GRANT_SPELT = {
+    "name": "web",
+    "description": None,
+    "principal": {
+        "kind": "unit",
+        "number": None,
+        "unit": "nginx.service",
+        "executable": {"path": "/usr/sbin/nginx", "sha256": None},
+    },
+    "permissions": ["getattr", "read-secure"],
+    "scopes": [{"usage": "tls", "pattern": "web/*"}, {"secret": str(ID)}, {"all": True}],
+    "expires": "2027-12-31T23:59:59Z",
+}
 
 JSON_OF_REPLIES = [
     pytest.param(Changed(ID, DIGEST), {"secret": str(ID), "digest": DIGEST}, id="Changed"),
@@ -179,6 +204,14 @@ JSON_OF_REPLIES = [
             "damaged": 0,
         },
         id="SealReport",
+    ),
+    pytest.param(GrantAdded(), {}, id="GrantAdded"),
+    pytest.param(GrantRemoved(), {}, id="GrantRemoved"),
+    pytest.param(GrantShown(GRANT), {"grant": GRANT_SPELT}, id="GrantShown"),
+    pytest.param(
+        GrantsListed((GRANT,), truncated=False),
+        {"grants": [GRANT_SPELT], "truncated": False, "next_marker": None},
+        id="GrantsListed",
     ),
     pytest.param(SealRotated(2), {"version": 2}, id="SealRotated"),
     pytest.param(SealRetired(2), {"version": 2}, id="SealRetired"),

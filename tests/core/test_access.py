@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from helpers.core import OWNER, Core, open_core
+from secretd import grantrequests as requests
 from secretd import operations as ops
 from secretd.core.access import (
     EVERYTHING,
@@ -23,6 +24,7 @@ from secretd.core.access import (
     owner_only,
 )
 from secretd.errors import AccessDeniedError, ConflictError, NotFoundError, ReadOnlyError, SecretdError
+from secretd.grants import Grant, Principal, PrincipalKind, ThatSecret
 from secretd.model import (
     Attributes,
     Caller,
@@ -40,6 +42,7 @@ HIDDEN = UUID("11111111-2222-4333-8444-555555555555")
 UNKNOWN = UUID("22222222-2222-4333-8444-555555555555")
 USAGE = Usage(UsageType.CEPH, "client.admin")
 VALUE = SecretValue(b"value")
+GRANT = Grant("one", None, Principal(PrincipalKind.USER, 7), frozenset({Permission.READ}), (ThatSecret(UUID(int=1)),))
 
 
 def examples(secret: UUID, digest: Digest | None = None) -> list[ops.Request[ops.Reply]]:
@@ -65,6 +68,10 @@ def examples(secret: UUID, digest: Digest | None = None) -> list[ops.Request[ops
         ops.Backup(),
         ops.Restore(VALUE),
         ops.StoreAccept(),
+        requests.GrantAdd(GRANT),
+        requests.GrantList(),
+        requests.GrantShow("none"),
+        requests.GrantRemove("none"),
         ops.SealStatus(),
         ops.SealRotate(),
         ops.SealRetire(),
@@ -83,6 +90,10 @@ _ABOUT_NO_SECRET = {
     "unsubscribe",
     "whoami",
     "status",
+    "grant-add",
+    "grant-list",
+    "grant-show",
+    "grant-remove",
     "seal-status",
     "check",
     "metrics",

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-from secretd.core.access import Access, Policy, owner_only
+from secretd.core.access import Access, Policy, granted, owner_only
 from secretd.core.events import Listener
+from secretd.core.grantstore import Grants
 from secretd.core.sealing import Seal
 from secretd.core.service import Service
 from secretd.crypto.slots import SlotLocation
@@ -70,6 +71,23 @@ def make_seal(root: Path, store: Store, *kinds: SlotKind) -> Seal:
     directories = {SlotKind.LOCAL_FILE: root / "config", SlotKind.CREDENTIAL: root / "credentials"}
     slots = [SlotLocation(kind, directories[kind]) for kind in kinds or (SlotKind.LOCAL_FILE,)]
     return Seal(store, root / "keyring", slots, os.geteuid())
+
+
+@asynccontextmanager
+async def open_granting_core(root: Path) -> AsyncIterator[Core]:
+    """Open a core as a system's daemon has it: the owner may do everything, and others what is granted to them."""
+    store = await open_store(f"sqlite://{root / 'store'}")
+    try:
+        seal = make_seal(root, store)
+        grants = Grants(store, seal)
+        access = Access(granted(owner_only(Mode.SESSION, OWNER.uid), lambda: grants.rules))
+        service = Service(Mode.SYSTEM, access, seal, store, grants=grants)
+        if (await seal.open()).state is SealState.OPEN:
+            await service.unsealed()
+        yield Core(service, store, seal)
+        await service.stop()
+    finally:
+        await store.close()
 
 
 @asynccontextmanager

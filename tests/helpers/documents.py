@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from secretd.fields import Field, Help, fields_of
+from secretd.grants import Grant
 from secretd.model import Attributes, Digest, SecretDocument, SecretValue, Usage, UsageType
 
 SECRET_ID = "7bb4ad5c-5ae4-4a6c-a8cf-5e8bb4d9b9b9"
@@ -45,6 +46,12 @@ def _numbers(bounds: Help) -> st.SearchStrategy[int]:
     return st.integers(bounds.low or 0, 2**63 - 1 if bounds.high is None else bounds.high)
 
 
+def _grants(_: Help) -> st.SearchStrategy[Any]:
+    from helpers.grants import GRANTS  # noqa: PLC0415  # its texts are this module's
+
+    return GRANTS
+
+
 _BY_TYPE: dict[object, Callable[[Help], st.SearchStrategy[Any]]] = {
     bool: lambda _: st.booleans(),
     int: _numbers,
@@ -53,6 +60,7 @@ _BY_TYPE: dict[object, Callable[[Help], st.SearchStrategy[Any]]] = {
     SecretDocument: lambda _: DOCUMENTS,
     Usage: lambda _: USAGES,
     SecretValue: lambda _: VALUES,
+    Grant: _grants,
 }
 
 

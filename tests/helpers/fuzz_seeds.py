@@ -58,6 +58,11 @@ _BAD_DOCUMENTS = (
 
 _LONG_PARTS = (b"<status/>", b"<secret private='yes'><uuid>a</uuid></secret>", b"&lt;", b"<a b='c'/>", b"<!-- -->")
 
+
+def _grant(description: str, scope: Scope) -> Grant:
+    return Grant("g", description, Principal(PrincipalKind.ANYONE), frozenset({Permission.READ}), (scope,))
+
+
 _SAMPLES: dict[object, Any] = {
     bool: True,
     str: f"a <b> & {MARKER}",
@@ -68,6 +73,7 @@ _SAMPLES: dict[object, Any] = {
     SecretDocument: SecretDocument(
         Attributes(Usage(UsageType.ISCSI, MARKER), "é", ephemeral=True, private=True), UUID(SECRET_ID)
     ),
+    Grant: _grant(MARKER, UsageLike(UsageType.CEPH, f"{MARKER} *")),
 }
 
 DOCUMENT_TOKENS = (
@@ -142,10 +148,6 @@ def grants() -> Iterator[bytes]:
     yield f"<grant><allow set='{MARKER}'><permission name='{MARKER}'/></allow></grant>".encode()
     yield f"<grant><scope><secret uuid='{MARKER}'/><usage type='none' pattern='{MARKER}'/></scope></grant>".encode()
     yield from _BAD_DOCUMENTS
-
-
-def _grant(description: str, scope: Scope) -> Grant:
-    return Grant("g", description, Principal(PrincipalKind.ANYONE), frozenset({Permission.READ}), (scope,))
 
 
 def streams() -> Iterator[bytes]:
@@ -252,8 +254,9 @@ def _sample(record: type, full: bool = False) -> Any:
 
 
 def _value(item: Field, full: bool) -> Any:
+    if item.type in _SAMPLES:
+        sample = _SAMPLES[item.type]
+        return (sample,) * 2 if item.many else sample
     if item.many:
         return (_sample(item.type, full),) * 2
-    if item.type in _SAMPLES:
-        return _SAMPLES[item.type]
     return next(iter(item.type)) if issubclass(item.type, Enum) else item.help.low or 0

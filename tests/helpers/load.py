@@ -24,6 +24,7 @@ from helpers.core import OWNER, make_seal
 from secretd import operations as ops
 from secretd.client import AsyncClient, Client
 from secretd.core.checking import Checking
+from secretd.core.grantstore import Grants
 from secretd.core.inflight import InFlight
 from secretd.core.kinds import ATTRIBUTES, KEYRING, USAGE, VALUE
 from secretd.core.persistent import PersistentSecrets
@@ -320,7 +321,8 @@ async def _insist_on_wholeness(store: Store, seal: Seal) -> None:
     await wholeness.begin()
     try:
         _insist(wholeness.is_whole, "the daemon would be read-only")
-        checked = await Checking(store, seal, Quotas(store, seal), wholeness, InFlight()).check(OWNER, ops.Check())
+        checking = Checking(store, seal, Quotas(store, seal), Grants(store, seal), wholeness, InFlight())
+        checked = await checking.check(OWNER, ops.Check())
         _insist(not checked.found, f"a check finds {checked.problems}")
     finally:
         wholeness.close()

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.tree import ROOT
 
-FOUNDATION = {"addresses", "errors", "fields", "grants", "limits", "model", "operations"}
+FOUNDATION = {"addresses", "errors", "fields", "grantrequests", "grants", "limits", "model", "operations", "requests"}
 """What everything may import."""
 
 EDGES = {
@@ -27,10 +27,12 @@ EDGES = {
     "addresses": set(),
     "errors": set(),
     "fields": set(),
+    "grantrequests": set(),
     "grants": set(),
     "limits": set(),
     "model": set(),
     "operations": set(),
+    "requests": set(),
     "__init__": set(),
     "__main__": {"daemon"},
 }

@@ -1,0 +1,205 @@
+"""The commands about grants: add one, list them, show one, remove one."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from collections.abc import Callable, Iterator
+from dataclasses import replace as changed
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+
+from secretd.cli import inputs, output
+from secretd.cli.invocation import Invocation, command
+from secretd.cli.parameters import FileType, UuidType, field_option, on_the_command_line
+from secretd.grantrequests import GrantAdd, GrantList, GrantRemove, GrantShow, GrantsListed
+from secretd.grants import (
+    PERMISSIONS_OF,
+    EverySecret,
+    ExecutableIs,
+    Grant,
+    PermissionSet,
+    Principal,
+    PrincipalKind,
+    Scope,
+    ThatSecret,
+    UsageLike,
+    parse_time,
+)
+from secretd.model import Permission, UsageType
+
+DOCUMENT = """\b
+FILE holds a document like this one:
+  <grant>
+    <name>web</name>
+    <principal><unit name='nginx.service'/></principal>
+    <allow><permission name='getattr'/><permission name='read-secure'/></allow>
+    <scope><usage type='tls' pattern='web/*'/></scope>
+  </grant>
+
+\b
+The options describe the same without a file:
+  grant-add --name web --unit nginx.service --allow getattr,read-secure --usage tls --pattern 'web/*'
+"""
+"""What the help of the command that takes a grant says at its end."""
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+_DESCRIBING: dict[str, dict[str, Any]] = {
+    "--name": {"help": "The grant's name."},
+    "--description": {"help": "What it is for, for people."},
+    "--user": {"help": "Who is meant: a user, by name or number."},
+    "--group": {"help": "Or a group, by name or number."},
+    "--unit": {"help": "Or a service of systemd's."},
+    "--anyone": {"is_flag": True, "help": "Or everybody."},
+    "--executable": {"metavar": "PATH", "help": "What his process has to run besides."},
+    "--sha256": {"metavar": "HEX", "help": "And what that file has to hold."},
+    "--allow": {"metavar": "WHAT", "help": "Permissions, with commas between them, or the name of a set of them."},
+    "--all": {"is_flag": True, "help": "Which secrets: all."},
+    "--secret": {"type": UuidType(), "metavar": "ID", "multiple": True, "help": "Or this one; may be repeated."},
+    "--usage": {
+        "type": click.Choice([usage.value for usage in UsageType]),
+        "help": "Or those with a usage of this type.",
+    },
+    "--pattern": {"help": "Of these, those whose usage's id it matches: * is anything but /, ** is anything."},
+    "--expires": {"metavar": "TIME", "help": "The end of the grant, as 2027-12-31T23:59:59Z."},
+}
+"""The options that describe a grant, and what click is told of each."""
+
+
+def _describing_options(function: _Decorated) -> _Decorated:
+    for name, settings in reversed(_DESCRIBING.items()):
+        function = click.option(name, **settings)(function)
+    return function
+
+
+@command("grant-add", "grant-add", epilog=DOCUMENT)
+@click.argument("file", required=False, metavar="[FILE]", type=FileType())
+@_describing_options
+@field_option(GrantAdd, "replace", is_flag=True)
+def grant_add(invocation: Invocation, *, file: Path | None, replace: bool, **described: Any) -> None:
+    """Add a grant, from a file or from what the options say."""
+    if (file is not None) == any(described.values()):
+        raise click.UsageError("give a FILE, or the options that describe the grant.")
+    grant = inputs.read_grant_document(file) if file is not None else _described_grant(**described)
+    reply = invocation.call(GrantAdd(grant, replace=replace))
+    invocation.confirm(reply, f"Grant {grant.name} added")
+
+
+@command("grant-list", "grant-list")
+def grant_list(invocation: Invocation) -> None:
+    """List all grants."""
+    grants = [grant for page in _all_pages(invocation, GrantList()) for grant in page.grants]
+    invocation.show(grants, lambda: output.grants_table(grants, headed=not invocation.quiet))
+
+
+@command("grant-show", "grant-show")
+@click.argument("name", metavar="NAME")
+def grant_show(invocation: Invocation, name: str) -> None:
+    """Print a grant's document."""
+    reply = invocation.call(GrantShow(name))
+    invocation.show(reply, lambda: output.as_xml(reply.grant))
+
+
+@command("grant-remove", "grant-remove")
+@click.argument("name", metavar="NAME")
+def grant_remove(invocation: Invocation, name: str) -> None:
+    """Take a grant back."""
+    reply = invocation.call(GrantRemove(name))
+    invocation.confirm(reply, f"Grant {name} removed")
+
+
+def _all_pages(invocation: Invocation, page: GrantList) -> Iterator[GrantsListed]:
+    with invocation.asking() as client:
+        reply = client.call(page)
+        yield reply
+        while reply.truncated:
+            reply = client.call(changed(page, marker=reply.next_marker))
+            yield reply
+
+
+# What the options say.
+
+
+def _described_grant(**said: Any) -> Grant:
+    with on_the_command_line("the grant"):
+        return Grant(
+            said["name"] or "",
+            said["description"],
+            _principal(said),
+            _permissions(said["allow"]),
+            tuple(_scopes(said)),
+            _expires(said["expires"]),
+        )
+
+
+def _principal(said: dict[str, Any]) -> Principal:
+    named = [kind for kind in PrincipalKind if said[kind.value]]
+    if len(named) != 1:
+        raise click.UsageError("say who is meant: one of --user, --group, --unit and --anyone.")
+    if said["sha256"] and not said["executable"]:
+        raise click.UsageError("--sha256 is of an --executable.")
+    (kind,) = named
+    return Principal(
+        kind,
+        _NUMBERS[kind](said[kind.value]) if kind in _NUMBERS else None,
+        said["unit"],
+        ExecutableIs(said["executable"], said["sha256"]) if said["executable"] else None,
+    )
+
+
+def _user_number(name: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise click.BadParameter("there is no user of this name.", param_hint="--user") from None
+
+
+def _group_number(name: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise click.BadParameter("there is no group of this name.", param_hint="--group") from None
+
+
+_NUMBERS: dict[PrincipalKind, Callable[[str], int]] = {
+    PrincipalKind.USER: _user_number,
+    PrincipalKind.GROUP: _group_number,
+}
+
+
+def _permissions(allow: str | None) -> frozenset[Permission]:
+    ready_made = next((known for known in PermissionSet if known.value == allow), None)
+    if ready_made is not None:
+        return PERMISSIONS_OF[ready_made]
+    try:
+        return frozenset(map(Permission, (allow or "").split(",")))
+    except ValueError:
+        known = ", ".join(one.value for one in (*PermissionSet, *Permission))
+        raise click.BadParameter(f"it takes these: {known}.", param_hint="--allow") from None
+
+
+def _scopes(said: dict[str, Any]) -> Iterator[Scope]:
+    if said["pattern"] is not None and not said["usage"]:
+        raise click.UsageError("--pattern is of a --usage.")
+    if said["all"]:
+        yield EverySecret()
+    secrets: tuple[UUID, ...] = said["secret"]
+    yield from map(ThatSecret, secrets)
+    if said["usage"]:
+        yield UsageLike(UsageType(said["usage"]), said["pattern"])
+
+
+def _expires(text: str | None) -> datetime | None:
+    moment = parse_time(text) if text is not None else None
+    if text is not None and moment is None:
+        raise click.BadParameter("it is a moment in UTC, as 2027-12-31T23:59:59Z.", param_hint="--expires")
+    return moment

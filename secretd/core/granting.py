@@ -1,0 +1,81 @@
+"""The operations on grants: whoever may administer the daemon gives and takes them.
+
+In session mode there are none to give, as the daemon serves its user alone.
+
+Source: docs/access.md.
+"""
+
+from __future__ import annotations
+
+from secretd import grantrequests as requests
+from secretd import limits
+from secretd.core import grantform as form
+from secretd.core.grantstore import Grants
+from secretd.errors import OperationInvalidError
+from secretd.grants import Grant
+from secretd.model import Caller, Mode
+
+_WRITTEN_MOST = 6
+"""So many times as long as it is kept a grant is at most as a document: a quote is two bytes there and six here."""
+
+_MARKUP_BYTES = 512
+"""What a document has beside what is in it."""
+
+_SCOPE_BYTES = 64
+"""What a document has around a scope."""
+
+
+class Granting:
+    """Gives, shows and takes grants."""
+
+    def __init__(self, mode: Mode, grants: Grants) -> None:
+        self._mode = mode
+        self._grants = grants
+
+    async def add(self, _: Caller, request: requests.GrantAdd) -> requests.GrantAdded:
+        """Give a grant.
+
+        Raises:
+            OperationInvalidError: the daemon serves one user alone.
+            ConflictError, QuotaError, StoreError: what Grants.add raises.
+        """
+        if self._mode is Mode.SESSION:
+            raise OperationInvalidError(
+                "a daemon in session mode serves its user alone: nobody can be granted anything"
+            )
+        await self._grants.add(request.grant, replace=request.replace)
+        return requests.GrantAdded()
+
+    async def list(self, _: Caller, request: requests.GrantList) -> requests.GrantsListed:
+        """Give a page of all grants, in the order of their names."""
+        waiting = [grant for grant in self._grants.all if request.marker is None or grant.name >= request.marker]
+        page: list[Grant] = []
+        room = int(limits.PAGE_BYTES)
+        for grant in waiting[: request.limit]:
+            room -= _written_bytes(grant)
+            if room < 0 and page:
+                break
+            page.append(grant)
+        rest = waiting[len(page) :]
+        return requests.GrantsListed(tuple(page), bool(rest), rest[0].name if rest else None)
+
+    async def show(self, _: Caller, request: requests.GrantShow) -> requests.GrantShown:
+        """Give a grant.
+
+        Raises:
+            NoGrantError: there is none of this name.
+        """
+        return requests.GrantShown(self._grants.named(request.name))
+
+    async def remove(self, _: Caller, request: requests.GrantRemove) -> requests.GrantRemoved:
+        """Take a grant back.
+
+        Raises:
+            NoGrantError, StoreError: what Grants.remove raises.
+        """
+        await self._grants.remove(request.name)
+        return requests.GrantRemoved()
+
+
+def _written_bytes(grant: Grant) -> int:
+    return _WRITTEN_MOST * len(form.to_bytes(grant)) + _SCOPE_BYTES * len(grant.scopes) + _MARKUP_BYTES

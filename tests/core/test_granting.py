@@ -1,0 +1,241 @@
+"""Grants in a whole core: given, in force at once, kept, taken back, checked and sealed anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from helpers.core import OWNER, Core, Told, open_core, open_granting_core
+from secretd import grantrequests as requests
+from secretd import limits
+from secretd import operations as ops
+from secretd.core.kinds import GRANT
+from secretd.errors import (
+    AccessDeniedError,
+    ConflictError,
+    NoGrantError,
+    NotFoundError,
+    OperationInvalidError,
+    QuotaError,
+)
+from secretd.grants import (
+    PERMISSIONS_OF,
+    EverySecret,
+    Grant,
+    PermissionSet,
+    Principal,
+    PrincipalKind,
+    Scope,
+    ThatSecret,
+    UsageLike,
+)
+from secretd.model import Attributes, Caller, Permission, SecretDocument, SecretValue, Usage, UsageType
+from secretd.store.base import Put
+
+ALICE = Caller(uid=OWNER.uid + 1_000, gid=1, pid=1, groups=(7,))
+MINE, OTHER = UUID(int=1), UUID(int=2)
+VALUE = SecretValue(b"value")
+
+
+def grant(name: str = "one", of: PermissionSet = PermissionSet.READ_ONLY, *scopes: Scope) -> Grant:
+    principal = Principal(PrincipalKind.USER, ALICE.uid)
+    return Grant(name, None, principal, PERMISSIONS_OF[of], scopes or (ThatSecret(MINE),))
+
+
+def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with open_granting_core(root) as core:
+            await test(core)
+
+    asyncio.run(run())
+
+
+async def fill(core: Core) -> None:
+    for secret, name in ((MINE, "mine"), (OTHER, "other")):
+        usage = Usage(UsageType.CEPH, name)
+        await core.call(ops.Define(SecretDocument(Attributes(usage=usage), secret)))
+        await core.call(ops.SetValue(secret, VALUE))
+
+
+async def may_read(core: Core, secret: UUID, caller: Caller = ALICE) -> bool:
+    try:
+        return (await core.call(ops.GetValue(secret), caller)).value == VALUE
+    except (AccessDeniedError, NotFoundError):
+        return False
+
+
+def test_a_grant_is_in_force_at_once_and_for_what_it_names(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        await fill(core)
+        assert not await may_read(core, MINE)
+        await core.call(requests.GrantAdd(grant()))
+        assert await may_read(core, MINE)
+        assert not await may_read(core, OTHER)
+        assert [entry.secret for entry in (await core.call(ops.List(), ALICE)).entries] == [MINE]
+        assert (await core.call(ops.Count(), ALICE)).secrets == 1
+        with pytest.raises(NotFoundError):
+            await core.call(ops.LookupByUsage(Usage(UsageType.CEPH, "other")), ALICE)
+        with pytest.raises(AccessDeniedError):
+            await core.call(ops.SetValue(MINE, VALUE), ALICE)
+        await core.call(requests.GrantRemove("one"))
+        assert not await may_read(core, MINE)
+        with pytest.raises(AccessDeniedError):
+            await core.call(ops.List(), ALICE)
+
+    in_core(tmp_path, test)
+
+
+def test_an_event_is_told_to_whom_a_grant_lets_see(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        await core.call(requests.GrantAdd(grant("one", PermissionSet.READ_ONLY, UsageLike(UsageType.CEPH, "mine"))))
+        told = Told()
+        await core.call(ops.Subscribe(), ALICE, told)
+        await fill(core)
+        await core.call(ops.Delete(OTHER))
+        await core.call(ops.Delete(MINE))
+        events = await told.until(ops.SecretDeleted, MINE)
+        assert {getattr(event, "secret", None) for event in events} == {MINE}
+        assert [type(event) for event in events] == [ops.SecretDefined, ops.ValueChanged, ops.SecretDeleted]
+
+    in_core(tmp_path, test)
+
+
+def test_grants_are_there_after_a_start_and_a_rotation(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        await fill(core)
+        await core.call(requests.GrantAdd(grant()))
+        await core.call(ops.SealRotate())
+        while (await core.call(ops.SealStatus())).resealing:
+            await core.store.scan(GRANT)
+        await core.call(ops.SealRetire())
+        await core.call(requests.GrantAdd(grant(of=PermissionSet.DELETE_ONLY), replace=True))
+        await core.call(requests.GrantAdd(grant("two")))
+
+    in_core(tmp_path, test)
+
+    async def again(core: Core) -> None:
+        assert (await core.call(requests.GrantList())).grants == (grant(of=PermissionSet.DELETE_ONLY), grant("two"))
+        assert await may_read(core, MINE)
+        assert (await core.call(ops.Check())).found == 0
+
+    in_core(tmp_path, again)
+
+
+def test_names_are_single_and_nothing_readable_stands_in_the_store(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        await core.call(requests.GrantAdd(grant("a-c4n4ry-name")))
+        with pytest.raises(ConflictError):
+            await core.call(requests.GrantAdd(grant("a-c4n4ry-name")))
+        assert (await core.call(requests.GrantShow("a-c4n4ry-name"))).grant == grant("a-c4n4ry-name")
+        with pytest.raises(NoGrantError):
+            await core.call(requests.GrantShow("none"))
+        with pytest.raises(NoGrantError):
+            await core.call(requests.GrantRemove("none"))
+        (record,) = (await core.store.scan(GRANT)).records
+        assert b"c4n4ry" not in record.key + record.value
+
+    in_core(tmp_path, test)
+
+
+def test_a_list_comes_in_pages(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        names = [f"grant-{number}" for number in range(5)]
+        for name in names:
+            await core.call(requests.GrantAdd(grant(name)))
+        page = await core.call(requests.GrantList(limit=2))
+        seen = list(page.grants)
+        while page.truncated:
+            page = await core.call(requests.GrantList(limit=2, marker=page.next_marker))
+            seen += page.grants
+        assert [each.name for each in seen] == names
+
+    in_core(tmp_path, test)
+
+
+def test_there_are_so_many_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "GRANTS", 1)
+
+    async def test(core: Core) -> None:
+        await core.call(requests.GrantAdd(grant()))
+        with pytest.raises(QuotaError):
+            await core.call(requests.GrantAdd(grant("two")))
+        await core.call(requests.GrantAdd(grant(), replace=True))
+
+    in_core(tmp_path, test)
+
+
+def test_one_that_is_over_gives_nothing(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        await fill(core)
+        over = Grant(
+            "over",
+            None,
+            Principal(PrincipalKind.ANYONE),
+            PERMISSIONS_OF[PermissionSet.ALL],
+            (EverySecret(),),
+            datetime(2020, 1, 1, tzinfo=UTC),
+        )
+        await core.call(requests.GrantAdd(over))
+        assert not await may_read(core, MINE)
+        await core.call(requests.GrantAdd(grant("pattern", PermissionSet.READ_ONLY, UsageLike(UsageType.CEPH, "m*"))))
+        assert await may_read(core, MINE)
+        assert not await may_read(core, OTHER)
+
+    in_core(tmp_path, test)
+
+
+@pytest.mark.parametrize("of", [PermissionSet.ALL, PermissionSet.READ_ONLY], ids=lambda of: of.value)
+def test_only_an_administrator_gives_grants_and_sees_them(tmp_path: Path, of: PermissionSet) -> None:
+    async def test(core: Core) -> None:
+        await core.call(requests.GrantAdd(grant("one", of, EverySecret())))
+        refused: tuple[ops.Request[ops.Reply], ...] = (
+            requests.GrantAdd(grant("two")),
+            requests.GrantList(),
+            requests.GrantShow("one"),
+            requests.GrantRemove("one"),
+        )
+        for request in refused:
+            with pytest.raises(AccessDeniedError):
+                await core.call(request, ALICE)
+        admin = Grant("admin", None, Principal(PrincipalKind.GROUP, 7), frozenset({Permission.ADMIN}), (EverySecret(),))
+        await core.call(requests.GrantAdd(admin))
+        await core.call(requests.GrantRemove("one"), ALICE)
+        # He may take what is his, and the owner needs none.
+        await core.call(requests.GrantRemove("admin"), ALICE)
+        assert (await core.call(requests.GrantList())).grants == ()
+
+    in_core(tmp_path, test)
+
+
+def test_one_that_does_not_open_gives_nothing_and_is_named_by_a_check(tmp_path: Path) -> None:
+    async def damage(core: Core) -> None:
+        await fill(core)
+        await core.call(requests.GrantAdd(grant("one")))
+        await core.call(requests.GrantAdd(grant("two", PermissionSet.DELETE_ONLY)))
+        one, two = (await core.store.scan(GRANT)).records
+        # Each is whole, and under the other's name.
+        await core.store.commit([Put(one.key, two.value), Put(two.key, one.value)])
+
+    in_core(tmp_path, damage)
+
+    async def test(core: Core) -> None:
+        assert (await core.call(requests.GrantList())).grants == ()
+        assert not await may_read(core, MINE)
+        assert (await core.call(ops.Check())).found == 2
+
+    in_core(tmp_path, test)
+
+
+def test_a_session_has_none_to_give(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_core(tmp_path) as core:
+            with pytest.raises(OperationInvalidError, match="its user alone"):
+                await core.call(requests.GrantAdd(grant()))
+            assert (await core.call(requests.GrantList())).grants == ()
+
+    asyncio.run(run())
