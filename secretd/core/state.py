@@ -55,6 +55,7 @@ class SecretState:
         counter: the change counter of the attributes record.
         value_counter: the change counter of the value record, or NO_VALUE.
         revision: of the attributes record in the store; 0 where there is no store.
+        target: the secret as access judges it, each time that anybody asks for it.
         shown: what was shown of it last: most are asked for again and again.
     """
 
@@ -63,17 +64,16 @@ class SecretState:
     counter: int
     value_counter: int
     revision: int = 0
+    target: Target = field(init=False, repr=False, compare=False)
     shown: Shown | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", Target(self.id, self.attributes))
 
     @property
     def has_value(self) -> bool:
         """Whether the secret has a value."""
         return self.value_counter != NO_VALUE
-
-    @property
-    def target(self) -> Target:
-        """The secret as access judges it."""
-        return Target(self.id, self.attributes)
 
 
 @dataclass(frozen=True, slots=True)
