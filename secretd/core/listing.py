@@ -37,10 +37,7 @@ class Listing:
 
     async def list(self, caller: Caller, request: ops.List) -> ops.Listed:
         """Give one page of the secrets that the caller may see and the request asks for."""
-        # Administrators are told what is damaged, and others are not: their page is another.
-        if not all(
-            self._access.allows(caller, needed, EVERYTHING) for needed in (Permission.GETATTR, Permission.ADMIN)
-        ):
+        if not self._access.allows(caller, Permission.GETATTR, EVERYTHING):
             return await self._make_page(caller, request)
         moment = await self._moment()
         if moment is None:
@@ -48,8 +45,10 @@ class Listing:
         listed = self._kept.get(moment, request)
         if listed is None:
             listed = await self._make_page(caller, request)
-            # Even if something changes while it is made: then the moment is over, and none is ever like it.
-            self._kept.keep(moment, request, listed)
+            # Even if something changes while it is made: then the moment is over, and none is ever like it. What is
+            # damaged is told to administrators alone; but where all secrets are in memory, none is.
+            if listed.damaged is None:
+                self._kept.keep(moment, request, listed)
         return listed
 
     async def _moment(self) -> tuple[Keyring, int, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -206,6 +207,19 @@ class TestKeptPages:
             assert await core.call(ops.List()) is all_of_them
 
         in_core(tmp_path, test, policy)
+
+    def test_who_sees_all_is_given_it_whatever_else_he_may(self, tmp_path: Path) -> None:
+        async def test(core: Core) -> None:
+            await core.call(define(1))
+            reader = replace(OWNER, read_only=True)
+            first = await core.call(ops.List(), reader)
+            assert await core.call(ops.List()) is first
+            await core.store.commit([Put(ATTRIBUTES + BROKEN.bytes, b"not sealed by anybody")])
+            for _ in range(2):
+                assert (await core.call(ops.List())).damaged == 1
+                assert (await core.call(ops.List(), reader)).damaged is None
+
+        in_core(tmp_path, test)
 
     def test_a_rotation_leaves_no_page_of_the_keyring_before(self, tmp_path: Path) -> None:
         async def test(core: Core) -> None:
