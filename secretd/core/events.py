@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -54,6 +54,7 @@ class _News:
         secret: to which; None for a loss.
         before, after: what it was and what it is, as access judges it; None where it did not or does not exist.
         told: the event, by whether the subscriber may see the secret before and after; no row for no event.
+        concerned: whom it concerns; None for all.
     """
 
     number: int
@@ -61,6 +62,7 @@ class _News:
     before: Target | None = None
     after: Target | None = None
     told: Mapping[tuple[bool, bool], ops.Event] = field(default_factory=lambda: _EVERYONE)
+    concerned: frozenset[Listener] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -145,6 +147,17 @@ class Events:
             self._number += 1
             self._add(_News(self._number))
 
+    def regranted(self, concerns: Callable[[Caller], bool]) -> None:
+        """Note that some callers may see other secrets now, though no secret was changed: they have to list them anew.
+
+        Args:
+            concerns: whether a caller is one of them.
+        """
+        concerned = frozenset(one for one, wanted in self._subscriptions.items() if concerns(wanted.caller))
+        if concerned:
+            self._number += 1
+            self._add(_News(self._number, concerned=concerned))
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Note a loss if the change that is made here ends without anybody's knowing whether it was made."""
@@ -192,14 +205,19 @@ class Events:
         subscription = self._subscriptions.get(listener)
         if subscription is None:
             return
-        events = [event for news in self._round if (event := self._event_for(subscription, news)) is not None]
+        concerning = (news for news in self._round if news.concerned is None or listener in news.concerned)
+        events = [event for news in concerning if (event := self._event_for(subscription, news)) is not None]
         if events:
             listener.tell(events)
 
     def _event_for(self, subscription: _Subscription, news: _News) -> ops.Event | None:
         if not subscription.wants(news):
             return None
-        return news.told.get((self._sees(subscription, news.before), self._sees(subscription, news.after)))
+        event = news.told.get((self._sees(subscription, news.before), self._sees(subscription, news.after)))
+        if event is None or event is _LOST:
+            return event
+        # It may have been taken from him since he subscribed.
+        return event if self._access.allows(subscription.caller, Permission.SEARCH, None) else None
 
     def _sees(self, subscription: _Subscription, target: Target | None) -> bool:
         return target is not None and self._access.allows(subscription.caller, Permission.GETATTR, target)

@@ -7,16 +7,22 @@ Source: docs/access.md.
 
 from __future__ import annotations
 
+from time import time
+
 from secretd import grantrequests as requests
 from secretd import limits
 from secretd.core import grantform as form
+from secretd.core.events import Events
 from secretd.core.grantstore import Grants
+from secretd.core.matching import Rules
 from secretd.errors import OperationInvalidError
 from secretd.grants import Grant
-from secretd.model import Caller, Mode
+from secretd.model import Caller, Mode, Permission
 
 _WRITTEN_MOST = 6
 """So many times as long as it is kept a grant is at most as a document: a quote is two bytes there and six here."""
+
+_TO_BE_TOLD = (Permission.SEARCH, Permission.GETATTR)
 
 _MARKUP_BYTES = 512
 """What a document has beside what is in it."""
@@ -28,9 +34,10 @@ _SCOPE_BYTES = 64
 class Granting:
     """Gives, shows and takes grants."""
 
-    def __init__(self, mode: Mode, grants: Grants) -> None:
+    def __init__(self, mode: Mode, grants: Grants, events: Events) -> None:
         self._mode = mode
         self._grants = grants
+        self._events = events
 
     async def add(self, _: Caller, request: requests.GrantAdd) -> requests.GrantAdded:
         """Give a grant.
@@ -43,7 +50,8 @@ class Granting:
             raise OperationInvalidError(
                 "a daemon in session mode serves its user alone: nobody can be granted anything"
             )
-        await self._grants.add(request.grant, replace=request.replace)
+        before = await self._grants.add(request.grant, replace=request.replace)
+        self._tell(request.grant, *([before] if before else []))
         return requests.GrantAdded()
 
     async def list(self, _: Caller, request: requests.GrantList) -> requests.GrantsListed:
@@ -73,8 +81,13 @@ class Granting:
         Raises:
             NoGrantError, StoreError: what Grants.remove raises.
         """
-        await self._grants.remove(request.name)
+        self._tell(await self._grants.remove(request.name))
         return requests.GrantRemoved()
+
+    def _tell(self, *grants: Grant) -> None:
+        """Tell those of whom these grants speak, and who want to know of changes, that they see others now."""
+        rules, now = Rules(grants), time()
+        self._events.regranted(lambda caller: any(rules.allows(caller, one, None, now) for one in _TO_BE_TOLD))
 
 
 def _written_bytes(grant: Grant) -> int:

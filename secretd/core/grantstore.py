@@ -80,12 +80,15 @@ class Grants:
                 start = page.next_start
             self._take(found)
 
-    async def add(self, grant: Grant, *, replace: bool) -> None:
+    async def add(self, grant: Grant, *, replace: bool) -> Grant | None:
         """Keep a grant.
 
         Args:
             grant: the grant.
             replace: in the place of one that has its name, if there is one.
+
+        Returns:
+            The one that it took the place of.
 
         Raises:
             ConflictError: there is one, and it is not to be replaced.
@@ -103,9 +106,10 @@ class Grants:
             sealed = envelope.seal(self._seal.keyrings[Domain.SHARED], key, counter, form.to_bytes(grant))
             revision = await self._commit(Put(key, sealed), before)
             self._take({**self._kept, grant.name: _Kept(grant, counter, revision)})
+            return before.grant if before else None
 
-    async def remove(self, name: str) -> None:
-        """Keep a grant no longer.
+    async def remove(self, name: str) -> Grant:
+        """Keep a grant no longer, and give it once more.
 
         Raises:
             NoGrantError: there is none of this name.
@@ -115,6 +119,7 @@ class Grants:
             before = self._find(name)
             await self._commit(Delete(self._key(name)), before)
             self._take({other: kept for other, kept in self._kept.items() if other != name})
+            return before.grant
 
     def _find(self, name: str) -> _Kept:
         kept = self._kept.get(name)

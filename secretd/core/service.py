@@ -120,7 +120,7 @@ class Service:
         self._handlers = self._make_handlers(
             Listing(access, seal, persistent, ephemeral),
             SealAdmin(seal, self._uses, self._resealing, self._in_flight, looking_back),
-            Granting(mode, self._grants),
+            Granting(mode, self._grants, self._events),
         )
         self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
             ops.Subscribe: self._subscribe,

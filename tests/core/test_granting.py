@@ -105,6 +105,45 @@ def test_an_event_is_told_to_whom_a_grant_lets_see(tmp_path: Path) -> None:
     in_core(tmp_path, test)
 
 
+@pytest.mark.parametrize("change", ["given", "replaced", "taken"])
+def test_who_sees_others_now_is_told_to_list_anew_and_nobody_else_is(tmp_path: Path, change: str) -> None:
+    async def test(core: Core) -> None:
+        await fill(core)
+        await core.call(requests.GrantAdd(grant("one")))
+        if change != "given":
+            await core.call(requests.GrantAdd(grant("two", PermissionSet.READ_ONLY, ThatSecret(OTHER))))
+        alice, owner = Told(), Told()
+        await core.call(ops.Subscribe(), ALICE, alice)
+        await core.call(ops.Subscribe(), OWNER, owner)
+        if change == "taken":
+            await core.call(requests.GrantRemove("two"))
+        else:
+            more = grant("two", PermissionSet.READ_ONLY, EverySecret())
+            await core.call(requests.GrantAdd(more, replace=True))
+        assert await alice.until(ops.EventsLost) == [ops.EventsLost()]
+        await core.call(ops.Delete(MINE))
+        assert [type(event) for event in await owner.until(ops.SecretDeleted, MINE)] == [ops.SecretDeleted]
+
+    in_core(tmp_path, test)
+
+
+def test_who_may_not_be_told_of_changes_any_more_is_not(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        await fill(core)
+        await core.call(requests.GrantAdd(grant("one", PermissionSet.READ_ONLY)))
+        alice = Told()
+        await core.call(ops.Subscribe(), ALICE, alice)
+        only_getattr = Grant("one", None, grant().principal, frozenset({Permission.GETATTR}), (EverySecret(),))
+        await core.call(requests.GrantAdd(only_getattr, replace=True))
+        await core.call(ops.Delete(MINE))
+        await core.call(requests.GrantAdd(grant("one", PermissionSet.READ_ONLY, EverySecret()), replace=True))
+        await core.call(ops.Delete(OTHER))
+        events = await alice.until(ops.SecretDeleted, OTHER)
+        assert events == [ops.EventsLost(), ops.EventsLost(), ops.SecretDeleted(OTHER, Usage(UsageType.CEPH, "other"))]
+
+    in_core(tmp_path, test)
+
+
 def test_grants_are_there_after_a_start_and_a_rotation(tmp_path: Path) -> None:
     async def test(core: Core) -> None:
         await fill(core)
