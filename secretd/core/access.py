@@ -45,7 +45,7 @@ Policy = Callable[[Caller, Permission, Target | Everything | None], bool]
 """Whether a caller holds a permission: for a target, for every target, or where that is None for anything at all."""
 
 
-class Granting(Protocol):
+class GrantRules(Protocol):
     """What grants say; core/matching.py has it."""
 
     def allows(self, caller: Caller, permission: Permission, target: Target | Everything | None, now: float) -> bool:
@@ -62,7 +62,7 @@ def owner_only(mode: Mode, daemon_uid: int) -> Policy:
     return policy
 
 
-def granted(owner: Policy, rules: Callable[[], Granting]) -> Policy:
+def granted(owner: Policy, rules: Callable[[], GrantRules]) -> Policy:
     """Make the policy of a daemon that has grants: the owner may do everything, and others what is granted to them.
 
     Args:
