@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from uuid import UUID
 
 from click.shell_completion import CompletionItem
 
 from secretd.cli import output
 from secretd.cli.invocation import Invocation
+from secretd.cli.paging import pages
 from secretd.errors import SecretdError
 from secretd.model import UsageType
 from secretd.operations import Entry, List
@@ -81,10 +81,7 @@ def _all(invocation: Invocation, page: List, while_so: Callable[[Entry], bool]) 
 def _until_late(invocation: Invocation, page: List) -> Iterator[Entry]:
     with invocation.connect(_CONNECT_AND_ASK_S) as client:
         deadline = time.monotonic() + _CONNECT_AND_ASK_S
-        reply = client.call(page)
-        yield from reply.entries
-        while reply.truncated:
-            if time.monotonic() > deadline:
-                raise TimeoutError
-            reply = client.call(replace(page, marker=reply.next_marker))
+        for reply in pages(client, page):
             yield from reply.entries
+            if reply.truncated and time.monotonic() > deadline:
+                raise TimeoutError

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -11,10 +10,11 @@ import click
 
 from secretd.cli import output
 from secretd.cli.invocation import Invocation, command
+from secretd.cli.paging import pages
 from secretd.cli.parameters import USAGE_TYPES, field_option, on_the_command_line, secret_argument
 from secretd.errors import StoreCorruptError
 from secretd.model import Usage, UsageType
-from secretd.operations import Count, List, Listed, LookupById, LookupByUsage
+from secretd.operations import Count, List, LookupById, LookupByUsage
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -56,10 +56,11 @@ def secret_list(
         private=_wanted(private, no_private),
         usage_type=UsageType(usage_type) if usage_type else None,
     )
-    pages = list(_all_pages(invocation, first_page))
-    entries = [entry for page in pages for entry in page.entries]
+    with invocation.asking() as client:
+        listed = list(pages(client, first_page))
+    entries = [entry for page in listed for entry in page.entries]
     invocation.show(entries, lambda: output.entries_table(entries, long=long, headed=not invocation.quiet))
-    damaged = sum(page.damaged or 0 for page in pages)
+    damaged = sum(page.damaged or 0 for page in listed)
     if damaged:
         raise StoreCorruptError(f"not listed, as they do not open: {damaged}; 'secretctl check' names them")
 
@@ -77,15 +78,6 @@ def secret_count(
 def _wanted(those: bool, others: bool) -> bool | None:
     """Read a pair of virsh's filters: both together, or neither, let all pass."""
     return None if those == others else those
-
-
-def _all_pages(invocation: Invocation, page: List) -> Iterator[Listed]:
-    with invocation.asking() as client:
-        reply = client.call(page)
-        yield reply
-        while reply.truncated:
-            reply = client.call(replace(page, marker=reply.next_marker))
-            yield reply
 
 
 @command("secret-info", "lookup-by-id")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import grp
 import pwd
 from collections.abc import Callable, Iterator
-from dataclasses import replace as changed
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +14,9 @@ import click
 
 from secretd.cli import inputs, output
 from secretd.cli.invocation import Invocation, command
+from secretd.cli.paging import pages
 from secretd.cli.parameters import FileType, UuidType, field_option, on_the_command_line
-from secretd.grantrequests import GrantAdd, GrantList, GrantRemove, GrantShow, GrantsListed
+from secretd.grantrequests import GrantAdd, GrantList, GrantRemove, GrantShow
 from secretd.grants import (
     PERMISSIONS_OF,
     EverySecret,
@@ -93,7 +93,8 @@ def grant_add(invocation: Invocation, *, file: Path | None, replace: bool, **des
 @command("grant-list", "grant-list")
 def grant_list(invocation: Invocation) -> None:
     """List all grants."""
-    grants = [grant for page in _all_pages(invocation, GrantList()) for grant in page.grants]
+    with invocation.asking() as client:
+        grants = [grant for page in pages(client, GrantList()) for grant in page.grants]
     invocation.show(grants, lambda: output.grants_table(grants, headed=not invocation.quiet))
 
 
@@ -111,15 +112,6 @@ def grant_remove(invocation: Invocation, name: str) -> None:
     """Take a grant back."""
     reply = invocation.call(GrantRemove(name))
     invocation.confirm(reply, f"Grant {name} removed")
-
-
-def _all_pages(invocation: Invocation, page: GrantList) -> Iterator[GrantsListed]:
-    with invocation.asking() as client:
-        reply = client.call(page)
-        yield reply
-        while reply.truncated:
-            reply = client.call(changed(page, marker=reply.next_marker))
-            yield reply
 
 
 # What the options say.
