@@ -12,16 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from secretd.core.events import Listener
 from secretd.doors.border import error_for_peer
+from secretd.doors.framed import FramedSession
 from secretd.doors.libvirt_calls import CALLS
 from secretd.doors.libvirt_connection import Host, LibvirtConnection
 from secretd.doors.libvirt_errors import error_body, rpc_error, undecodable
-from secretd.doors.session import Answer, Nothing, Outlet, Session, Taken
+from secretd.doors.session import Answer, Nothing, Outlet, Taken
 from secretd.doors.stepping import Done, step
 from secretd.doors.unread import UnreadEvents
 from secretd.errors import (
-    AccessDeniedError,
     LibvirtCode,
     LibvirtError,
     LocalProtocolError,
@@ -32,7 +31,7 @@ from secretd.model import Caller
 from secretd.operations import Event, EventsLost
 from secretd.wire import libvirt as wire
 from secretd.wire import libvirt_bodies as bodies
-from secretd.wire.libvirt import LibvirtFraming, Packet, Pause, State
+from secretd.wire.libvirt import LibvirtFraming, Packet, Pause
 from secretd.wire.libvirt_foreign import FOREIGN
 from secretd.wire.libvirt_procedures import (
     KEEPALIVE_PROGRAM,
@@ -51,44 +50,20 @@ _PONG = wire.frame(KEEPALIVE_PROGRAM, VERSION, KeepaliveProcedure.PONG, Kind.MES
 _LOST = wire.message(Procedure.CONNECT_EVENT_CONNECTION_CLOSED, bodies.connection_closed(CloseReason.ERROR))
 
 
-class LibvirtSession(Session, Listener):
+class LibvirtSession(FramedSession[LibvirtFraming]):
     """One connection of the libvirt door."""
 
     def __init__(self, host: Host, caller: Caller) -> None:
-        self._service = host.service
-        self._caller = caller
+        super().__init__(host.service, caller, LibvirtFraming())
         self._connection = LibvirtConnection(host, caller, self)
-        self._framing = LibvirtFraming()
         self._outlet: Outlet | None = None
         self._unread: UnreadEvents | None = None
         self._broken = False
-
-    @property
-    def admitted(self) -> bool:
-        """Whether the caller may do anything here."""
-        try:
-            self._service.admit(self._caller)
-        except AccessDeniedError:
-            return False
-        return True
-
-    @property
-    def begun(self) -> bool:
-        """Whether a part of a message was received, and the rest was not."""
-        return self._framing.state is State.INSIDE
 
     def refuse(self, error: SecretdError) -> Answer:
         """Answer the first call of every client of libvirt's, which has the serial 0."""
         first = Packet(PROGRAM, VERSION, Procedure.AUTH_LIST, Kind.CALL, 0, 0, b"")
         return self._error(first, error)
-
-    def receive(self, data: bytes, descriptors: Sequence[int]) -> tuple[int, ...]:
-        """Take in bytes; no descriptor is kept."""
-        return self._framing.receive(data, descriptors)
-
-    def receive_eof(self) -> None:
-        """Take in the end of the stream."""
-        self._framing.receive_eof()
 
     def take_message(self) -> Taken | Nothing:
         """Take the next call; what breaks the framing ends the connection without a word, as libvirt does it."""

@@ -11,58 +11,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from secretd import limits
-from secretd.core.events import Listener
 from secretd.core.service import Service
 from secretd.documents.events import write_event
 from secretd.documents.messages import RequestDocument, RequestError, open_request, write_error, write_reply
 from secretd.doors.border import error_for_peer
-from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Outlet, Session, Taken
+from secretd.doors.framed import FramedSession
+from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Outlet, Taken
 from secretd.doors.stepping import Done, Waiting, step
 from secretd.doors.unread import UnreadEvents
-from secretd.errors import AccessDeniedError, BusyError, InvalidValueError, RemoteProtocolError, SecretdError
+from secretd.errors import BusyError, InvalidValueError, RemoteProtocolError, SecretdError
 from secretd.model import Caller, SecretValue
 from secretd.operations import Event, EventsLost, GotValue, Reply, Request
 from secretd.wire import memfd
-from secretd.wire.native import Message, NativeFraming, Pause, State
+from secretd.wire.native import Message, NativeFraming, Pause
 
 _LOST = write_event(EventsLost())
 
 
-class NativeSession(Session, Listener):
+class NativeSession(FramedSession[NativeFraming]):
     """One connection of the native door."""
 
     def __init__(self, service: Service, caller: Caller) -> None:
-        self._service = service
-        self._caller = caller
-        self._framing = NativeFraming()
+        super().__init__(service, caller, NativeFraming())
         self._unread: UnreadEvents | None = None
         self._broken = False
-
-    @property
-    def admitted(self) -> bool:
-        """Whether the caller may do anything here."""
-        try:
-            self._service.admit(self._caller)
-        except AccessDeniedError:
-            return False
-        return True
-
-    @property
-    def begun(self) -> bool:
-        """Whether a part of a message was received, and the rest was not."""
-        return self._framing.state is State.INSIDE
 
     def refuse(self, error: SecretdError) -> Answer:
         """Answer the message that is received next with an error, by its ordinal."""
         return self._error(error, self._framing.ordinal, None)
-
-    def receive(self, data: bytes, descriptors: Sequence[int]) -> tuple[int, ...]:
-        """Take in bytes and descriptors."""
-        return self._framing.receive(data, descriptors)
-
-    def receive_eof(self) -> None:
-        """Take in the end of the stream."""
-        self._framing.receive_eof()
 
     def take_message(self) -> Taken | Nothing:
         """Take the next message; what breaks the framing is answered once, by its ordinal, and is the last."""
