@@ -138,34 +138,25 @@ def _principal(said: dict[str, Any]) -> Principal:
     (kind,) = named
     return Principal(
         kind,
-        _NUMBERS[kind](said[kind.value]) if kind in _NUMBERS else None,
+        _number(kind, said[kind.value]) if kind in _NUMBERS else None,
         said["unit"],
         ExecutableIs(said["executable"], said["sha256"]) if said["executable"] else None,
     )
 
 
-def _user_number(name: str) -> int:
-    if name.isdecimal():
-        return int(name)
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        raise click.BadParameter("there is no user of this name.", param_hint="--user") from None
-
-
-def _group_number(name: str) -> int:
-    if name.isdecimal():
-        return int(name)
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise click.BadParameter("there is no group of this name.", param_hint="--group") from None
-
-
 _NUMBERS: dict[PrincipalKind, Callable[[str], int]] = {
-    PrincipalKind.USER: _user_number,
-    PrincipalKind.GROUP: _group_number,
+    PrincipalKind.USER: lambda name: pwd.getpwnam(name).pw_uid,
+    PrincipalKind.GROUP: lambda name: grp.getgrnam(name).gr_gid,
 }
+
+
+def _number(kind: PrincipalKind, name: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    try:
+        return _NUMBERS[kind](name)
+    except KeyError:
+        raise click.BadParameter(f"there is no {kind.value} of this name.", param_hint=f"--{kind.value}") from None
 
 
 def _permissions(allow: str | None) -> frozenset[Permission]:

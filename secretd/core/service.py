@@ -81,13 +81,13 @@ class Service:
         access: Access,
         seal: Seal,
         store: Store,
+        grants: Grants,
         memory: MemoryStatus = _NOTHING_KNOWN,
         quota: Amount = DEFAULT_QUOTA,
         peers: PeerStatus = _ONLY_IDS,
-        grants: Grants | None = None,
     ) -> None:
         self._mode = mode
-        self._grants = grants or Grants(store, seal)
+        self._grants = grants
         self._memory = memory
         self._peers = peers
         self._access = access

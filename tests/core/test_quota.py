@@ -18,6 +18,7 @@ from helpers.core import make_seal
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import Access
+from secretd.core.grantstore import Grants
 from secretd.core.kinds import ATTRIBUTES, OWNER, USED, VALUE
 from secretd.core.quota import DEFAULT_QUOTA, Amount
 from secretd.core.service import Service
@@ -75,7 +76,8 @@ async def open_core(root: Path, most: Amount = FEW) -> AsyncIterator[Core]:
     try:
         seal = make_seal(root, store)
         await seal.open()
-        service = Service(Mode.SYSTEM, Access(lambda *_: True), seal, store, MemoryStatus(), most)
+        access, grants = Access(lambda *_: True), Grants(store, seal)
+        service = Service(Mode.SYSTEM, access, seal, store, grants, MemoryStatus(), most)
         await service.unsealed()
         yield Core(store, service, seal)
         await service.stop()

@@ -12,6 +12,7 @@ import pytest
 from helpers.core import OWNER, Core, make_seal, open_core
 from secretd import operations as ops
 from secretd.core.access import Access
+from secretd.core.grantstore import Grants
 from secretd.core.service import Service
 from secretd.model import Executable, Mode, PeerStatus, Process, Unit
 from secretd.store.registry import open_store
@@ -77,7 +78,8 @@ def test_status_says_what_can_be_known_even_if_sealed(tmp_path: Path, handles: b
         try:
             peers = PeerStatus(handles, executables)
             seal, access = make_seal(tmp_path, store), Access(lambda *_: True)
-            status = await Service(Mode.SYSTEM, access, seal, store, peers=peers).call(OWNER, ops.Status())
+            service = Service(Mode.SYSTEM, access, seal, store, Grants(store, seal), peers=peers)
+            status = await service.call(OWNER, ops.Status())
             assert (status.peer_handles, status.peer_executables) == (handles, executables)
         finally:
             await store.close()

@@ -81,7 +81,7 @@ async def open_granting_core(root: Path) -> AsyncIterator[Core]:
         seal = make_seal(root, store)
         grants = Grants(store, seal)
         access = Access(granted(owner_only(Mode.SESSION, OWNER.uid), lambda: grants.rules))
-        service = Service(Mode.SYSTEM, access, seal, store, grants=grants)
+        service = Service(Mode.SYSTEM, access, seal, store, grants)
         if (await seal.open()).state is SealState.OPEN:
             await service.unsealed()
         yield Core(service, store, seal)
@@ -98,7 +98,7 @@ async def open_core(root: Path, policy: Policy | None = None) -> AsyncIterator[C
         seal = make_seal(root, store)
         status = await seal.open()
         access = Access(policy or owner_only(Mode.SESSION, os.geteuid()))
-        service = Service(Mode.SESSION, access, seal, store)
+        service = Service(Mode.SESSION, access, seal, store, Grants(store, seal))
         if status.state is SealState.OPEN:
             await service.unsealed()
         yield Core(service, store, seal)
