@@ -45,14 +45,12 @@ class _Change:
     Attributes:
         caller, secret: who, and which.
         digest: what it must still have.
-        creates: it may be made, if it is not there.
         sets_value: if it is there, its value is set and nothing else is changed.
     """
 
     caller: Caller
     secret: UUID
     digest: Digest | None = None
-    creates: bool = True
     sets_value: bool = False
 
     def permission(self, before: SecretState | None) -> Permission:
@@ -125,7 +123,7 @@ class Secrets:
                 raise OperationInvalidError("the secret exists and is not ephemeral; the value was not set")
             return before.attributes, request.value
 
-        change = _Change(caller, request.secret, request.digest, request.create, sets_value=True)
+        change = _Change(caller, request.secret, request.digest, sets_value=True)
         return await self._change(change, decide)
 
     async def generate_value(self, caller: Caller, request: ops.GenerateValue) -> ops.Changed:
@@ -141,7 +139,7 @@ class Secrets:
                 raise _no_secret()
             return before.attributes, value
 
-        change = _Change(caller, request.secret, request.digest, creates=False, sets_value=True)
+        change = _Change(caller, request.secret, request.digest, sets_value=True)
         return await self._change(change, decide)
 
     async def delete(self, caller: Caller, request: ops.Delete) -> ops.Deleted:
@@ -211,10 +209,14 @@ class Secrets:
         """
 
         async def attempt() -> ops.Changed:
-            before = await self._find(change.secret)
+            found = await self._find(change.secret)
+            before = found if found is not None and self._shows(change, found) else None
             self._authorise_before(change, before)
             wanted, value = decide(before)
             self._authorise_after(change, before, Target(change.secret, wanted))
+            if found is not before:
+                # Whoever might have made it learns that it is there, and nothing more.
+                raise ConflictError("this id is not free")
             _keep_private(before, wanted)
             with self._events.watching():
                 state = await self._put(before, change.secret, wanted, value, change.caller.uid)
@@ -226,23 +228,20 @@ class Secrets:
         async with self._locks.hold(change.secret):
             return await _settled(attempt)
 
+    def _shows(self, change: _Change, state: SecretState) -> bool:
+        """Whether the secret is there for who changes it; else he is answered as if it were not."""
+        if self._access.allows(change.caller, Permission.GETATTR, state.target):
+            return True
+        # Who may append may do so once to what he cannot see, as he may have made it himself.
+        permission = change.permission(state)
+        return permission is Permission.APPEND and self._access.allows(change.caller, permission, state.target)
+
     def _authorise_before(self, change: _Change, before: SecretState | None) -> None:
-        if before is None:
-            if change.digest is not None:
-                raise _no_secret()
-            return
-        permission = change.permission(before)
-        if not self._access.allows(change.caller, Permission.GETATTR, before.target):
-            # Who may append may do so once to what he cannot see, as he may have made it himself.
-            may_append = permission is Permission.APPEND and self._access.allows(
-                change.caller, permission, before.target
-            )
-            if not may_append:
-                # Whoever creates what is there already learns that, and nothing more.
-                creates = change.creates and change.digest is None
-                raise ConflictError("this id is not free") if creates else _no_secret()
-        self._access.require(change.caller, permission, before.target)
-        self._check_digest(before, change.digest)
+        if before is not None:
+            self._access.require(change.caller, change.permission(before), before.target)
+            self._check_digest(before, change.digest)
+        elif change.digest is not None:
+            raise _no_secret()
 
     def _authorise_after(self, change: _Change, before: SecretState | None, after: Target) -> None:
         self._access.require(change.caller, change.permission(before), after)

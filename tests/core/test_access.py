@@ -202,10 +202,11 @@ class TestMatrix:
 
 
 def hiding(hidden: UUID) -> Policy:
-    """Make a policy that grants everything, but on one secret."""
+    """Make a policy that grants everything, but on one secret, which may be changed and not seen."""
+    changing = (Permission.APPEND, Permission.WRITE, Permission.SAVE)
 
     def policy(caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
-        if caller.elevated or target is None or permission is Permission.WRITE:
+        if caller.elevated or target is None or permission in changing:
             return True
         return isinstance(target, Target) and target.secret != hidden
 
