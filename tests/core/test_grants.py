@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.tree import ROOT
+from helpers.access_page import named, table
 from secretd import limits
 from secretd.errors import InvalidDocumentError
 from secretd.grants import (
@@ -34,7 +34,6 @@ from secretd.grants import (
 )
 from secretd.model import Permission, UsageType
 
-PAGE = (ROOT / "docs" / "access.md").read_text(encoding="utf-8")
 USER, GROUP, UNIT, ANYONE = PrincipalKind
 NGINX = ExecutableIs("/usr/sbin/nginx")
 TLS = UsageType.TLS
@@ -195,19 +194,8 @@ def test_an_interpreter_s_directory_is_no_interpreter() -> None:
     assert len(set(INTERPRETERS)) == len(INTERPRETERS)
 
 
-def table(heading: str) -> dict[str, str]:
-    """Give the first two columns of the table below a line of docs/access.md."""
-    _, _, rest = PAGE.partition(heading)
-    lines = rest.partition("\n\n| ")[2].partition("\n\n")[0].splitlines()[2:]
-    return dict(re.findall(r"[^|]+", line)[:2] for line in lines)
-
-
-def named(cell: str) -> frozenset[Permission]:
-    return frozenset(Permission(word) for word in re.findall(r"`([a-z-]+)`", cell))
-
-
 def test_the_sets_are_those_of_the_page() -> None:
-    rows = {re.sub(r"[ `]", "", name): cell for name, cell in table("Ready-made sets").items()}
+    rows = {re.sub(r"[ `]", "", name): cell for name, cell in table("Ready-made sets")}
     assert {PermissionSet(name) for name in rows} == set(PermissionSet)
     assert PERMISSIONS_OF[PermissionSet.ALL] == frozenset(Permission) - named(rows.pop("all"))
     for name, cell in rows.items():
@@ -215,7 +203,7 @@ def test_the_sets_are_those_of_the_page() -> None:
 
 
 def test_the_permissions_are_those_of_the_page() -> None:
-    assert [re.sub(r"[ `]", "", name) for name in table("## Permissions")] == [one.value for one in Permission]
+    assert [re.sub(r"[ `]", "", name) for name, _ in table("## Permissions")] == [one.value for one in Permission]
 
 
 @pytest.mark.parametrize(

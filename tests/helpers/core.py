@@ -74,9 +74,9 @@ def make_seal(root: Path, store: Store, *kinds: SlotKind) -> Seal:
 
 
 @asynccontextmanager
-async def open_granting_core(root: Path) -> AsyncIterator[Core]:
+async def open_granting_core(root: Path, store: Store | None = None) -> AsyncIterator[Core]:
     """Open a core as a system's daemon has it: the owner may do everything, and others what is granted to them."""
-    store = await open_store(f"sqlite://{root / 'store'}")
+    store = store or await open_store(f"sqlite://{root / 'store'}")
     try:
         seal = make_seal(root, store)
         grants = Grants(store, seal)
