@@ -85,7 +85,7 @@ class Records:
 
     async def _read(self, secret: UUID) -> SecretState | None:
         record = await self._reading.get(ATTRIBUTES + secret.bytes)
-        return self._open_attributes(record) if record is not None else None
+        return self._open_attributes(record, secret) if record is not None else None
 
     async def _read_value(self, secret: UUID) -> Record | None:
         return await self._reading.get(VALUE + secret.bytes)
@@ -102,14 +102,14 @@ class Records:
     def _open(self, record: Record) -> envelope.Opened:
         return envelope.open_record(self._seal.keyrings, record.key, record.value)
 
-    def _open_attributes(self, record: Record) -> SecretState:
+    def _open_attributes(self, record: Record, secret: UUID) -> SecretState:
         opened = self._open(record)
         attributes, value_counter = form.from_bytes(opened.plaintext)
-        return SecretState(id_in(record.key), attributes, opened.counter, value_counter, record.revision)
+        return SecretState(secret, attributes, opened.counter, value_counter, record.revision)
 
     def _try_open_attributes(self, record: Record) -> SecretState | None:
         try:
-            return self._open_attributes(record)
+            return self._open_attributes(record, id_in(record.key))
         except StoreCorruptError:
             return None
 
