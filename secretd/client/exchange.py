@@ -28,8 +28,9 @@ from secretd.fields import fields_of
 from secretd.model import SecretValue
 from secretd.operations import OPERATIONS, Event, Reply, Request, Subscribe
 from secretd.wire.memfd import read_value, seal_value
-from secretd.wire.native import Message, NativeFraming, Pause
+from secretd.wire.native import Message, NativeFraming
 from secretd.wire.outgoing import Outgoing
+from secretd.wire.stream import Pause
 
 _VALUE_FIELDS: dict[type[Request[Reply]], str] = {
     operation.request: field.name

@@ -10,7 +10,7 @@ from secretd.core.service import Service
 from secretd.doors.session import Session
 from secretd.errors import AccessDeniedError
 from secretd.model import Caller
-from secretd.wire.native import State
+from secretd.wire.stream import State
 
 
 class Framing(Protocol):

@@ -31,7 +31,7 @@ from secretd.model import Caller
 from secretd.operations import Event, EventsLost
 from secretd.wire import libvirt as wire
 from secretd.wire import libvirt_bodies as bodies
-from secretd.wire.libvirt import LibvirtFraming, Packet, Pause
+from secretd.wire.libvirt import LibvirtFraming, Packet
 from secretd.wire.libvirt_foreign import FOREIGN
 from secretd.wire.libvirt_procedures import (
     KEEPALIVE_PROGRAM,
@@ -43,6 +43,7 @@ from secretd.wire.libvirt_procedures import (
     Procedure,
     Status,
 )
+from secretd.wire.stream import Pause
 from secretd.wire.xdr import XdrError
 
 _PING = (KEEPALIVE_PROGRAM, VERSION, KeepaliveProcedure.PING, Kind.MESSAGE)
@@ -90,11 +91,11 @@ class LibvirtSession(FramedSession[LibvirtFraming]):
         if self._unread is None or self._outlet is None:
             return
         if any(isinstance(event, EventsLost) for event in events):
-            self._unread.lose(_LOST)
+            told = self._unread.lose(_LOST)
         else:
             messages = [message for event in events for message in self._connection.callbacks.messages(event)]
-            self._unread.add(messages, _LOST)
-        if self._unread.lost:
+            told = self._unread.add(messages, _LOST)
+        if told:
             self._outlet.end()
 
     def give_up(self) -> tuple[int, ...]:

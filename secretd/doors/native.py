@@ -23,7 +23,8 @@ from secretd.errors import BusyError, InvalidValueError, RemoteProtocolError, Se
 from secretd.model import Caller, SecretValue
 from secretd.operations import Event, EventsLost, GotValue, Reply, Request
 from secretd.wire import memfd
-from secretd.wire.native import Message, NativeFraming, Pause
+from secretd.wire.native import Message, NativeFraming
+from secretd.wire.stream import Pause
 
 _LOST = write_event(EventsLost())
 

@@ -33,15 +33,18 @@ class UnreadEvents:
         self._unread: deque[Answer] = deque()
         self._loss: Answer | None = None
 
-    def add(self, documents: Iterable[bytes], lost: bytes) -> None:
+    def add(self, documents: Iterable[bytes], lost: bytes) -> bool:
         """Send events, or as many as there is room for, and then that others were lost.
 
         Args:
             documents: the events, in their order.
             lost: what tells of a loss.
+
+        Returns:
+            Whether the loss was told, perhaps to a peer who has read of it by now.
         """
         if self.lost:
-            return
+            return False
         room = self._room()
         fitting: list[bytes] = []
         for document in documents:
@@ -49,14 +52,17 @@ class UnreadEvents:
             if room < 0 and (fitting or self._unread):
                 self._put(fitting)
                 self._loss = self._put([lost])
-                return
+                return True
             fitting.append(document)
         self._put(fitting)
+        return False
 
-    def lose(self, lost: bytes) -> None:
-        """Send that events were lost, unless that is what the peer has yet to read."""
-        if not self.lost:
-            self._loss = self._put([lost])
+    def lose(self, lost: bytes) -> bool:
+        """Send that events were lost, unless that is what the peer has yet to read; says whether it was sent."""
+        if self.lost:
+            return False
+        self._loss = self._put([lost])
+        return True
 
     @property
     def lost(self) -> bool:

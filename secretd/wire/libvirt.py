@@ -27,9 +27,7 @@ from typing import NamedTuple, NoReturn
 from secretd import limits
 from secretd.errors import LocalProtocolError, RemoteProtocolError
 from secretd.wire.libvirt_procedures import PROGRAM, VERSION, Kind, Status
-from secretd.wire.native import Pause, State
-
-__all__ = ["LibvirtFraming", "Packet", "Pause", "State", "error_reply", "frame", "message", "reply"]
+from secretd.wire.stream import Pause, State
 
 _HEADER = Struct(">IIIiiIi")
 _WORD = Struct(">I")

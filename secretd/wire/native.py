@@ -25,6 +25,7 @@ from enum import Enum, auto
 
 from secretd import limits
 from secretd.errors import LocalProtocolError, RemoteProtocolError
+from secretd.wire.stream import Pause, State
 
 _NUL = b"\0"
 
@@ -54,24 +55,6 @@ class _Held:
 
     last_byte: int
     descriptor: int
-
-
-class Pause(Enum):
-    """Why there is no message now."""
-
-    NEED_DATA = auto()
-    END = auto()
-
-
-class State(Enum):
-    """What was received last."""
-
-    __hash__ = object.__hash__  # members are single, and Enum's own is a call of Python
-
-    BETWEEN = "nothing, or a whole message"
-    INSIDE = "a part of a message"
-    ENDED = "the end of the stream, after whole messages"
-    BROKEN = "what cannot be framed"
 
 
 class _Step(Enum):

@@ -7,14 +7,17 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from helpers.daemon import DEADLINE_S
+from helpers.libvirt_client import LIFECYCLE, LibvirtClient
 from helpers.libvirt_peer import Refused
 from helpers.libvirt_place import may_define
 from helpers.libvirt_secretd import system_secretd
+from helpers.libvirt_target import Target
 from helpers.users import NOBODY, as_user, python_as, root_only
 from secretd.client import Client
 from secretd.errors import ExitStatus, NotFoundError
@@ -27,15 +30,19 @@ SECRETCTL = "from secretd.cli.main import main; main()"
 CEPH = """<secret><usage type='ceph'><name>client.one</name></usage></secret>"""
 TLS = """<secret><usage type='tls'><name>web</name></usage></secret>"""
 
+CLOSED_BY_AN_ERROR = 0
+"""libvirt's word: virConnectCloseReason has none for news that were lost."""
+
 Done = subprocess.CompletedProcess[str]
 
 
 class Host:
     """A host with a system's daemon: root and another user of it."""
 
-    def __init__(self, libvirt_socket: Path) -> None:
-        self.libvirt_socket = libvirt_socket
-        self.socket = libvirt_socket.with_name("secretd-sock")
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.libvirt_socket = target.socket
+        self.socket = target.socket.with_name("secretd-sock")
 
     def root(self, *words: str, given: str = "") -> str:
         """Give a command as root, which has to succeed."""
@@ -56,7 +63,7 @@ class Host:
 @pytest.fixture
 def host() -> Iterator[Host]:
     with system_secretd() as target:
-        host = Host(target.socket)
+        host = Host(target)
         for document in (CEPH, TLS):
             host.root("secret-define", "-", given=document)
         ceph = host.root("secret-lookup", "ceph", "client.one").strip()
@@ -99,6 +106,17 @@ def test_the_same_is_granted_at_libvirts_door(host: Host) -> None:
         may_define(host.libvirt_socket, Mode.SYSTEM, NOBODY)
     host.root("grant-add", "--name", "make", "--user", str(NOBODY), "--allow", "append,write,save", "--all")
     assert may_define(host.libvirt_socket, Mode.SYSTEM, NOBODY)
+
+
+def test_libvirts_own_client_comes_to_its_end_when_it_may_see_others(host: Host) -> None:
+    host.root("grant-add", "--name", "look", "--user", "nobody", "--allow", "read-only", "--usage", "ceph")
+    with LibvirtClient(replace(host.target, uid=NOBODY)) as client:
+        client.ask("watch-end", "rw")
+        client.listen(LIFECYCLE)
+        assert client.call("isAlive") == {"result": 1}
+        host.root("grant-add", "--name", "more", "--user", "nobody", "--allow", "read-only", "--usage", "tls")
+        assert client.ask("wait-for-end", "rw") == {"result": CLOSED_BY_AN_ERROR}
+        assert client.call("isAlive") == {"result": 0}
 
 
 def test_an_executable_narrows_to_who_runs_it(host: Host) -> None:

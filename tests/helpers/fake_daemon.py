@@ -20,7 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from secretd.wire.native import Message, NativeFraming, Pause
+from secretd.wire.native import Message, NativeFraming
+from secretd.wire.stream import Pause
 
 DEADLINE_S = 10.0
 _SERIAL = re.compile(rb"serial=['\"](\d+)['\"]")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from secretd.errors import RemoteProtocolError
-from secretd.wire.native import Message, NativeFraming, Pause
+from secretd.wire.native import Message, NativeFraming
+from secretd.wire.stream import Pause
 
 
 @dataclass(frozen=True)

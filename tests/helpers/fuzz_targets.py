@@ -43,7 +43,8 @@ from secretd.model import SecretDocument, SecretValue, SlotKind
 from secretd.operations import OPERATIONS
 from secretd.wire.libvirt import LibvirtFraming, Packet
 from secretd.wire.libvirt_procedures import Kind
-from secretd.wire.native import Message, NativeFraming, Pause
+from secretd.wire.native import Message, NativeFraming
+from secretd.wire.stream import Pause
 from secretd.wire.xdr import XdrError
 
 _CARRIED = SecretValue(b"carried")

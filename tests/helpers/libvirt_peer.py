@@ -40,7 +40,13 @@ class Refused(Exception):  # noqa: N818  # what a call was answered, which a tes
 
 
 class Peer(Outlet):
-    """One connection, and what was sent to it unasked."""
+    """One connection, and what was sent to it unasked.
+
+    Attributes:
+        sent: all of it.
+        ended: whether the connection was ended.
+        reads: whether the peer reads what is sent, at once.
+    """
 
     room = 1_000_000
     full = False
@@ -50,11 +56,14 @@ class Peer(Outlet):
         self.session.attach(self)
         self.sent: list[Packet] = []
         self.ended = False
+        self.reads = False
         self._serial = 0
 
     def send(self, answer: Answer) -> None:
-        """Keep what is sent."""
+        """Keep what is sent; what the peer reads at once is off the daemon's hands before this returns."""
         self.sent.extend(packets(bytes(answer.rest)))
+        if self.reads:
+            answer.rest = answer.rest[len(answer.rest) :]
 
     def end(self) -> None:
         """Note the end."""

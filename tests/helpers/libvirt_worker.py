@@ -30,6 +30,7 @@ class _Client:
         self.secrets: dict[str, Any] = {}
         self.callbacks: list[int] = []
         self.events: list[list[Any]] = []
+        self.ends: list[int] = []
         self.told = threading.Condition()
 
     def secret(self, uuid: str) -> Any:
@@ -57,6 +58,12 @@ class _Client:
     def value_changed(self, _: Any, secret: Any, label: str) -> None:
         """Keep an event."""
         self._keep(["value-changed", label, *_named(secret)])
+
+    def end(self, _: Any, reason: int, __: None) -> None:
+        """Note that the connection has ended."""
+        with self.told:
+            self.ends.append(reason)
+            self.told.notify_all()
 
     def _keep(self, event: list[Any]) -> None:
         with self.told:
@@ -117,6 +124,20 @@ def _listen(request: Request) -> Any:
     return client.callbacks[-1]
 
 
+def _watch_end(request: Request) -> None:
+    client = _clients[request["on"]]
+    client.connection.registerCloseCallback(client.end, None)
+
+
+def _wait_for_end(request: Request) -> int:
+    """Wait for the end of a connection that is watched; gives libvirt's reason."""
+    client = _clients[request["on"]]
+    with client.told:
+        if not client.told.wait_for(lambda: client.ends, _DEADLINE_S):
+            raise TimeoutError("the connection did not end")
+    return client.ends[0]
+
+
 def _take_events(request: Request) -> Any:
     return _clients[request["on"]].take_events(request["marker"])
 
@@ -157,6 +178,8 @@ _ACTS: dict[str, Callable[[Request], Any]] = {
     "call": _call,
     "listen": _listen,
     "take-events": _take_events,
+    "watch-end": _watch_end,
+    "wait-for-end": _wait_for_end,
     "race": _race,
 }
 

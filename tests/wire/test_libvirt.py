@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from helpers.framing import Fault, bytewise, drain
 from secretd import limits
 from secretd.errors import LocalProtocolError, RemoteProtocolError
-from secretd.wire.libvirt import LibvirtFraming, Packet, Pause, State, error_reply, frame, message, reply
+from secretd.wire.libvirt import LibvirtFraming, Packet, error_reply, frame, message, reply
 from secretd.wire.libvirt_procedures import KEEPALIVE_PROGRAM, PROGRAM, Kind, Procedure, Status
+from secretd.wire.stream import Pause, State
 
 Event = Packet | Pause | Fault
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from helpers.framing import Event, Fault, bytewise, check_stream, drain, feed, feed_eagerly
 from secretd import limits
 from secretd.errors import LocalProtocolError, RemoteProtocolError
-from secretd.wire.native import Message, NativeFraming, Pause, State
+from secretd.wire.native import Message, NativeFraming
+from secretd.wire.stream import Pause, State
 
 MOST = int(limits.MESSAGE_BYTES)
 CUT_OFF = Fault("the stream ended inside a message")
