@@ -20,6 +20,10 @@ def tables(report: Report) -> Iterator[str]:
         yield from _scale(report["scale"])
     if "libvirt" in report:
         yield from _libvirt(report["libvirt"])
+    if "grants" in report:
+        yield from _grants(report["grants"])
+    if report["awake"]:
+        yield "no processor slept"
 
 
 def _operations(report: Report) -> Iterator[str]:
@@ -74,6 +78,19 @@ def _libvirt(report: Report) -> Iterator[str]:
                 f"{size['secrets']:7,} {'start':15} {'':8} {start['secretd']:17.2f} s {start['libvirtd']:17.2f} s"
                 f" {start['ratio']:6.1f} x   {_verdict(start)}"
             )
+
+
+def _grants(report: Report) -> Iterator[str]:
+    few, many = (f"{count:,} grants" if count != 1 else "1 grant" for count in report["counts"])
+    yield f"{'':20} {few:>19} {many:>19}"
+    heads = f"{'a second':>10} {'p50 µs':>8}"
+    yield f"{'operation':20} {heads} {heads} {'ratio':>8}"
+    for operation in report["operations"]:
+        before, after = operation["few"], operation["many"]
+        yield (
+            f"{operation['name']:20} {before['rate']:10,.0f} {before['p50_us']:8,.0f}"
+            f" {after['rate']:10,.0f} {after['p50_us']:8,.0f} {operation['ratio']:6.2f} x"
+        )
 
 
 def _verdict(figures: Report) -> str:

@@ -64,6 +64,11 @@ class RawConnection:
             self.events.append(said)
         return _without(said, procedure=asked.procedure, serial=asked.serial)
 
+    def answer(self, call: bytes) -> bytes:
+        """Send a frame, and give the one that comes next as it is."""
+        self.send(call)
+        return self._frame(time.monotonic() + DEADLINE_S)
+
     def open(self, uri: str, flags: int = OK) -> Said:
         """Do what a client does first; gives what OPEN is answered."""
         self.call("AUTH_LIST")

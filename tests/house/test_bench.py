@@ -14,6 +14,7 @@ from helpers.bench_libvirt_workers import require_binding
 from helpers.bench_yardsticks import VALUE_SIZES
 from helpers.libvirt_raw import RawConnection
 from helpers.libvirtd import secret_driver, session_libvirtd
+from helpers.users import root_only
 
 BENCH = Path(__file__).resolve().parents[2] / "contrib" / "bench"
 
@@ -84,6 +85,26 @@ def test_it_reports_every_operation_beside_libvirtds() -> None:
             assert operation["found"] > 0
         assert size["start"]["secretd"] > 0
         assert size["start"]["libvirtd"] > 0
+
+
+@root_only
+def test_it_reports_what_grants_cost_at_both_doors() -> None:
+    found = report("--grants")["grants"]
+    assert found["counts"][0] == 1 < found["counts"][1]
+    for operation in found["operations"]:
+        assert set(operation["few"]) == set(operation["many"]) == FIGURES
+        assert operation["ratio"] > 0
+    assert [operation["name"] for operation in found["operations"]] == [
+        "get-value",
+        "list",
+        "libvirt's get-value",
+        "libvirt's list",
+    ]
+
+
+def test_it_says_whether_processors_slept() -> None:
+    assert report("--scale", "--awake")["awake"]
+    assert not report("--scale")["awake"]
 
 
 def test_a_libvirtd_that_runs_already_is_measured_and_left_empty() -> None:
