@@ -5,13 +5,13 @@ Source: docs/libvirt.md, "Sockets and opening" and "Who may do what".
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from secretd.core.events import Listener
 from secretd.core.service import Service
+from secretd.core.uidlocks import UidLocks
 from secretd.documents.scan import UnknownNames
 from secretd.doors.libvirt_callbacks import Callbacks
 from secretd.doors.libvirt_errors import internal_error
@@ -48,7 +48,7 @@ class Host:
         mode: the daemon's.
         verify: judges tokens.
         callback_ids: numbers the registrations, over all connections.
-        listing: is held while a list is made: one at a time, as each may have the size of a whole store.
+        listing: is held while a list is made: one at a time for a uid, as each may have the size of a whole store.
         pages: writes the pages of lists.
     """
 
@@ -56,7 +56,7 @@ class Host:
     mode: Mode
     verify: VerifyToken
     callback_ids: Iterator[int] = field(default_factory=_numbers)
-    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    listing: UidLocks = field(default_factory=UidLocks)
     pages: WrittenPages = field(default_factory=WrittenPages)
     _unknown: dict[int, UnknownNames] = field(default_factory=dict)
 

@@ -163,7 +163,7 @@ async def _listed(
     """Write the pages of a list, of at most so many secrets, and say how many; others have their turn between pages."""
     written: list[bytes] = []
     number = 0
-    async with connection.host.listing:
+    async with connection.host.listing.of(connection.caller.uid):
         connection.require_reader()
         while number < most:
             limit = min(most - number, limits.PAGE_ENTRIES)

@@ -500,6 +500,38 @@ def test_others_have_their_turn_while_a_list_of_what_is_in_memory_is_made(
     run(test())
 
 
+def test_a_list_waits_for_those_of_its_own_uid_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(OWNER, uid=OWNER.uid + 1)
+    under_way, go_on = asyncio.Event(), asyncio.Event()
+    begun: list[int] = []
+
+    async def test() -> None:
+        async with open_core(tmp_path, lambda *_: True) as core:
+            host = host_of(core)
+            peers = [Peer(host), Peer(host), Peer(host, other)]
+            for peer in peers:
+                await peer.open()
+            really = core.service.call
+
+            async def call(caller: Caller, *arguments: object) -> object:
+                begun.append(caller.uid)
+                if caller == OWNER:
+                    under_way.set()
+                    await go_on.wait()
+                return await really(caller, *arguments)  # type: ignore[arg-type]  # passed on
+
+            monkeypatch.setattr(core.service, "call", call)
+            lists = [asyncio.ensure_future(peer.call(Procedure.CONNECT_LIST_SECRETS, xdr.int32(9))) for peer in peers]
+            await under_way.wait()
+            await lists[-1]
+            assert begun == [OWNER.uid, other.uid]
+            go_on.set()
+            await asyncio.gather(*lists)
+            assert begun == [OWNER.uid, other.uid, OWNER.uid]
+
+    run(test())
+
+
 def test_who_finds_no_place_is_told_in_the_reply_to_his_first_call(tmp_path: Path) -> None:
     async def test() -> None:
         async with open_core(tmp_path) as core:
