@@ -68,6 +68,7 @@ class ExitStatus(IntEnum):
     UNREACHABLE = 7
     SEALED = 8
     STORE = 9
+    REFUSED = 10
 
 
 class SecretdError(Exception):

@@ -63,6 +63,9 @@ GRANT_PATH_BYTES = Limit(
     1_024, "bytes of UTF-8", source="ours; of an executable: a quarter of PATH_MAX", seen="invalid-document"
 )
 GRANTS = Limit(4_096, "grants", source="ours; all of them are in memory, and asked at each request", seen="quota")
+GRANTS_NAMED = Limit(
+    32, "grants", source="ours; of those that give one permission", seen="a reply does not name the others"
+)
 GRANT_SCOPES = Limit(64, "scopes", source="ours; of one grant: grants add up", seen="invalid-document")
 GRANT_PATTERNS_BYTES = Limit(
     6_144,

@@ -18,6 +18,8 @@ from uuid import UUID
 from secretd import limits
 from secretd.fields import Help
 from secretd.grantrequests import (
+    Explain,
+    Explained,
     GrantAdd,
     GrantAdded,
     GrantList,
@@ -26,6 +28,8 @@ from secretd.grantrequests import (
     GrantShow,
     GrantShown,
     GrantsListed,
+    Group,
+    Held,
 )
 from secretd.model import (
     Digest,
@@ -282,20 +286,6 @@ class EventsLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """One of a caller's groups."""
-
-    gid: Annotated[int, Help("the group's id", 0)]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """One permission that a caller holds for something."""
-
-    name: Annotated[Permission, Help("the permission")]
-
-
-@dataclass(frozen=True, slots=True)
 class You(Reply):
     """Whom the daemon takes the caller for, and what it may do."""
 
@@ -312,7 +302,7 @@ class You(Reply):
         bool | None, Help("whether that file is there and nobody but root can change it, so that a grant can name it")
     ] = None
     groups: Annotated[tuple[Group, ...], Help("supplementary groups")] = ()
-    permissions: Annotated[tuple[Held, ...], Help("what it may do")] = ()
+    permissions: Annotated[tuple[Held, ...], Help("what it may do, and by what")] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,6 +547,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("grant-list", GrantList, GrantsListed, Permission.ADMIN, AuditLevel.NONE),
     Operation("grant-show", GrantShow, GrantShown, Permission.ADMIN, AuditLevel.NONE),
     Operation("grant-remove", GrantRemove, GrantRemoved, Permission.ADMIN, AuditLevel.CHANGE),
+    Operation("explain", Explain, Explained, Permission.ADMIN, AuditLevel.NONE),
     Operation("seal-status", SealStatus, SealReport, Permission.ADMIN, AuditLevel.NONE),
     Operation("seal-rotate", SealRotate, SealRotated, Permission.ADMIN, AuditLevel.CHANGE),
     Operation("seal-retire", SealRetire, SealRetired, Permission.ADMIN, AuditLevel.CHANGE),

@@ -24,7 +24,6 @@ _EVIDENCE = {
     "executable": "/proc",
     "executable_trusted": "owners and modes on the path",
     "groups": "SO_PEERGROUPS",
-    "permissions": "the daemon's mode, and grants",
 }
 """Where the daemon knows from what it says of a caller."""
 
@@ -36,7 +35,7 @@ _NEAR = 0.8
 def whoami(invocation: Invocation) -> None:
     """Show the caller as the daemon sees it."""
     reply = invocation.call(Whoami())
-    invocation.show(reply, lambda: output.fields_table(reply, _EVIDENCE))
+    invocation.show(reply, lambda: output.fields_table(reply, _EVIDENCE) + output.held_table(reply.permissions))
 
 
 @command("status", "status")

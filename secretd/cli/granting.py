@@ -1,9 +1,10 @@
-"""The commands about grants: add one, list them, show one, remove one."""
+"""The commands about grants: add one, list them, show one, remove one; and the command that would add one."""
 
 from __future__ import annotations
 
 import grp
 import pwd
+import shlex
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -138,7 +139,7 @@ def _principal(said: dict[str, Any]) -> Principal:
     (kind,) = named
     return Principal(
         kind,
-        _number(kind, said[kind.value]) if kind in _NUMBERS else None,
+        number_of(kind, said[kind.value], f"--{kind.value}") if kind in _NUMBERS else None,
         said["unit"],
         ExecutableIs(said["executable"], said["sha256"]) if said["executable"] else None,
     )
@@ -150,13 +151,23 @@ _NUMBERS: dict[PrincipalKind, Callable[[str], int]] = {
 }
 
 
-def _number(kind: PrincipalKind, name: str) -> int:
+def number_of(kind: PrincipalKind, name: str, parameter: str) -> int:
+    """Give the number of a user or a group.
+
+    Args:
+        kind: which of the two.
+        name: his name, or the number itself.
+        parameter: what it was given by, for the error.
+
+    Raises:
+        click.BadParameter: there is none of this name.
+    """
     if name.isdecimal():
         return int(name)
     try:
         return _NUMBERS[kind](name)
     except KeyError:
-        raise click.BadParameter(f"there is no {kind.value} of this name.", param_hint=f"--{kind.value}") from None
+        raise click.BadParameter(f"there is no {kind.value} of this name.", param_hint=parameter) from None
 
 
 def _permissions(allow: str | None) -> frozenset[Permission]:
@@ -186,3 +197,51 @@ def _expires(text: str | None) -> datetime | None:
     if text is not None and moment is None:
         raise click.BadParameter("it is a moment in UTC, as 2027-12-31T23:59:59Z.", param_hint="--expires")
     return moment
+
+
+# The options that say it.
+
+
+def command_for(grant: Grant) -> str:
+    """Spell the command that adds a grant, for a shell.
+
+    What could steer a terminal is written as an escape, which bash and zsh know.
+    """
+    words = ("grant-add", "--name", grant.name, *_principal_options(grant.principal), *_rest(grant))
+    return " ".join(map(_quoted, words))
+
+
+def _principal_options(principal: Principal) -> Iterator[str]:
+    yield f"--{principal.kind.value}"
+    if principal.kind is not PrincipalKind.ANYONE:
+        yield principal.unit or str(principal.number)
+    if principal.executable is not None:
+        yield from ("--executable", principal.executable.path)
+        if principal.executable.sha256 is not None:
+            yield from ("--sha256", principal.executable.sha256)
+
+
+def _rest(grant: Grant) -> Iterator[str]:
+    yield from ("--allow", ",".join(one.value for one in Permission if one in grant.permissions))
+    for scope in grant.scopes:
+        match scope:
+            case EverySecret():
+                yield "--all"
+            case ThatSecret():
+                yield from ("--secret", str(scope.id))
+            case UsageLike():
+                yield from ("--usage", scope.type.value)
+                if scope.pattern is not None:
+                    yield from ("--pattern", scope.pattern)
+
+
+def _quoted(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    return f"$'{''.join(map(_escaped, word))}'"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() and character not in "\\'":
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode())

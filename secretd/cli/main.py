@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from secretd import __version__
-from secretd.cli import attributes, backup, checking, daemon, events, finding, granting, sealing, values
+from secretd.cli import attributes, backup, checking, daemon, events, explaining, finding, granting, sealing, values
 from secretd.cli.border import LeaveShell, run_command
 from secretd.cli.completion import completion
 from secretd.cli.invocation import Invocation, shared_options
@@ -41,6 +41,7 @@ COMMANDS = (
     granting.grant_list,
     granting.grant_show,
     granting.grant_remove,
+    explaining.explain,
     sealing.seal_status,
     sealing.seal_rotate,
     sealing.seal_retire,

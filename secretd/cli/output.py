@@ -21,6 +21,7 @@ import click
 from secretd.cli.colours import heading
 from secretd.client import write_grant, write_secret
 from secretd.fields import Field, fields_of
+from secretd.grantrequests import Held, Need, NeededOn
 from secretd.grants import EverySecret, Grant, Scope, ThatSecret, UsageLike, format_time
 from secretd.model import Permission, SecretDocument, SecretValue, Usage
 from secretd.operations import EVENTS, Bound, Entry, Event, KeyringVersions, Problem, Reply
@@ -129,6 +130,23 @@ def grants_table(grants: Iterable[Grant], *, headed: bool = True) -> str:
     )
 
 
+def needs_table(needs: Iterable[Need], *, headed: bool = True) -> str:
+    """Draw what a request needs, a line each."""
+    columns = ["Permission", "On", "Held", "By"]
+    return _draw(
+        columns if headed else [""] * len(columns),
+        [
+            (need.name.value if need.name else "any", _NEEDED_ON[need.on], _yes_no(need.held), _describe_source(need))
+            for need in needs
+        ],
+    )
+
+
+def held_table(held: Iterable[Held]) -> str:
+    """Draw what a caller may do, a line each."""
+    return _draw(["May", "By"], [(one.name.value, _describe_source(one)) for one in held])
+
+
 def records_table(records: Sequence[object]) -> str:
     """Draw parts of a reply that are alike, a line each; nothing if there are none."""
     if not records:
@@ -154,8 +172,14 @@ def fields_table(reply: Reply, sources: Mapping[str, str] = MappingProxyType({})
     return _draw(["What", "Is", "Known from"] if sources else ["", "", ""], rows)
 
 
-_TABLES = (Bound, KeyringVersions, Problem)
-"""The parts of replies that records_table draws."""
+_TABLES = (Bound, Held, KeyringVersions, Problem)
+"""The parts of replies that have a table of their own."""
+
+_NEEDED_ON = {
+    NeededOn.SOMETHING: "something",
+    NeededOn.AS_IT_IS: "the secret as it is",
+    NeededOn.AS_IT_WOULD_BE: "the secret as it would be",
+}
 
 _FLAGS = {"Value": "has_value", "Ephemeral": "ephemeral", "Private": "private"}
 """What is said with yes and no of a secret, and the fields that say it."""
@@ -247,6 +271,10 @@ def _describe_scope(scope: Scope) -> str:
             return f"secret {scope.id}"
         case UsageLike():
             return f"{scope.type.value} {scope.pattern}" if scope.pattern is not None else scope.type.value
+
+
+def _describe_source(held: Need | Held) -> str:
+    return "the owner's right" if held.owner else ", ".join(grant.name for grant in held.grants) or "-"
 
 
 def _describe(field: Field, value: object) -> str:

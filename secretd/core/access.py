@@ -77,10 +77,20 @@ def granted(owner: Policy, rules: Callable[[], GrantRules]) -> Policy:
 
 
 class Access:
-    """Judges callers by one policy."""
+    """Judges callers by one policy.
 
-    def __init__(self, policy: Policy) -> None:
+    Args:
+        policy: who holds what.
+        owner: the part of it that needs no grant; all of it, if none is given.
+    """
+
+    def __init__(self, policy: Policy, owner: Policy | None = None) -> None:
         self._policy = policy
+        self._owner = owner or policy
+
+    def owns(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+        """Whether it is by the owner's right, and by no grant, that the caller holds this permission."""
+        return self._owner(caller, permission, target)
 
     def held(self, caller: Caller) -> tuple[Permission, ...]:
         """List what the caller holds for something, in the order of Permission."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -213,8 +213,15 @@ class _Parties:
             PrincipalKind.UNIT: self._units,
         }
 
-    def add(self, grant: Grant, until: float) -> None:
+    @classmethod
+    def of(cls, grant: Grant) -> _Parties:
+        made = cls()
+        made.add(grant)
+        return made
+
+    def add(self, grant: Grant) -> None:
         principal = grant.principal
+        until = _FOR_EVER if grant.expires is None else grant.expires.timestamp()
         key = principal.unit if principal.kind is PrincipalKind.UNIT else principal.number
         party = self._by_kind[principal.kind].setdefault(key, _Party())
         party.add(principal.executable, grant.scopes, until)
@@ -252,9 +259,8 @@ class Rules:
         self.grants = tuple(grants)
         self._parties = {permission: _Parties() for permission in Permission}
         for grant in self.grants:
-            until = _FOR_EVER if grant.expires is None else grant.expires.timestamp()
-            for permission in grant.permissions | _implied(grant.permissions):
-                self._parties[permission].add(grant, until)
+            for permission in all_of(grant.permissions):
+                self._parties[permission].add(grant)
 
     def allows(self, caller: Caller, permission: Permission, target: Target | Everything | None, now: float) -> bool:
         """Whether grants allow it, of themselves: what a kind of connection forbids is not looked at.
@@ -268,10 +274,18 @@ class Rules:
 
     def granting(
         self, caller: Caller, permission: Permission, target: Target | Everything | None, now: float
-    ) -> Grant | None:
-        """Name the first grant that allows it; slower than ``allows``, and of one mind with it."""
-        return next((grant for grant in self.grants if Rules([grant]).allows(caller, permission, target, now)), None)
+    ) -> Iterator[Grant]:
+        """Name the grants that allow it, each of itself; slower than ``allows``, and of one mind with it."""
+        for grant, parties in self._each:
+            if permission in all_of(grant.permissions) and parties.reach(caller, target, now):
+                yield grant
+
+    @cached_property
+    def _each(self) -> tuple[tuple[Grant, _Parties], ...]:
+        """Give each grant with whom it is for, as if there were no other; made when somebody first asks by which."""
+        return tuple((grant, _Parties.of(grant)) for grant in self.grants)
 
 
-def _implied(permissions: frozenset[Permission]) -> frozenset[Permission]:
-    return frozenset({Permission.APPEND} if Permission.WRITE in permissions else ())
+def all_of(permissions: frozenset[Permission]) -> frozenset[Permission]:
+    """Give the permissions that these come to: who may write may append too."""
+    return permissions | {Permission.APPEND} if Permission.WRITE in permissions else permissions

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from time import perf_counter
@@ -22,8 +22,10 @@ from secretd.core.backup import Backups
 from secretd.core.checking import Checking
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.events import Events, Listener
+from secretd.core.explaining import Explaining
 from secretd.core.granting import Granting
 from secretd.core.grantstore import Grants
+from secretd.core.handling import Handler, Handlers, handlers_of
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
 from secretd.core.listing import Listing
@@ -35,13 +37,14 @@ from secretd.core.restore import Restores
 from secretd.core.sealadmin import SealAdmin
 from secretd.core.sealing import Seal
 from secretd.core.secrets import Secrets
+from secretd.core.sources import Sources
+from secretd.core.trial import Trial
 from secretd.core.wholeness import Wholeness
 from secretd.errors import InternalError, SecretdError, StoreError
-from secretd.grantrequests import GrantAdd, GrantList, GrantRemove, GrantShow
+from secretd.grantrequests import Explain, GrantAdd, GrantList, GrantRemove, GrantShow, Group
 from secretd.model import Caller, MemoryStatus, Mode, PeerStatus, Permission, SealState
 from secretd.store.base import Store
 
-Handler = Callable[[Caller, Any], Awaitable[ops.Reply]]
 ListenerHandler = Callable[[Caller, Any, Listener], ops.Reply]
 
 _SEALING = frozenset({Permission.APPEND, Permission.DELETE})
@@ -91,6 +94,7 @@ class Service:
         self._memory = memory
         self._peers = peers
         self._access = access
+        self._sources = Sources(access, grants)
         self._seal = seal
         self._store = store
         self._quotas = quotas = Quotas(store, seal, quota)
@@ -121,6 +125,7 @@ class Service:
             Listing(access, seal, persistent, ephemeral),
             SealAdmin(seal, self._uses, self._resealing, self._in_flight, looking_back),
             Granting(mode, self._grants, self._events),
+            Explaining(mode, access, self._grants, Trial(seal, persistent, ephemeral)),
         )
         self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
             ops.Subscribe: self._subscribe,
@@ -172,13 +177,15 @@ class Service:
         self._wholeness.close()
 
     def _make_handlers(
-        self, listing: Listing, seal_admin: SealAdmin, granting: Granting
-    ) -> dict[type[ops.Request[Any]], Handler]:
+        self, listing: Listing, seal_admin: SealAdmin, granting: Granting, explaining: Explaining
+    ) -> Handlers:
         return {
+            **handlers_of(self._secrets),
             GrantAdd: granting.add,
             GrantList: granting.list,
             GrantShow: granting.show,
             GrantRemove: granting.remove,
+            Explain: explaining.explain,
             ops.Check: self._checking.check,
             ops.StoreAccept: self._store_accept,
             ops.Backup: self._backups.backup,
@@ -186,16 +193,6 @@ class Service:
             ops.SealStatus: seal_admin.status,
             ops.SealRotate: seal_admin.rotate,
             ops.SealRetire: seal_admin.retire,
-            ops.AllocateId: self._secrets.allocate_id,
-            ops.SetXml: self._secrets.set_xml,
-            ops.Define: self._secrets.define,
-            ops.GetXml: self._secrets.get_xml,
-            ops.SetValue: self._secrets.set_value,
-            ops.GenerateValue: self._secrets.generate_value,
-            ops.GetValue: self._secrets.get_value,
-            ops.Delete: self._secrets.delete,
-            ops.LookupByUsage: self._secrets.lookup_by_usage,
-            ops.LookupById: self._secrets.lookup_by_id,
             ops.List: listing.list,
             ops.Count: listing.count,
             ops.Metrics: self._measure,
@@ -306,8 +303,8 @@ class Service:
             invocation=unit.invocation if unit else None,
             executable=executable.path if executable else None,
             executable_trusted=executable.trusted if executable else None,
-            groups=tuple(map(ops.Group, caller.groups)),
-            permissions=tuple(map(ops.Held, self._access.held(caller))),
+            groups=tuple(map(Group, caller.groups)),
+            permissions=self._sources.held(caller),
         )
 
     async def _measure(self, caller: Caller, _: ops.Metrics) -> ops.Measured:

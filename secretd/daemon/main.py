@@ -237,7 +237,7 @@ def _service(settings: Config, store: Store, seal: Seal, memory: MemoryStatus) -
     grants = Grants(store, seal)
     # A session's daemon serves its user alone, whatever stands in its store.
     policy = granted(owner, lambda: grants.rules) if settings.mode is Mode.SYSTEM else owner
-    return Service(settings.mode, Access(policy), seal, store, grants, memory, _quota(settings), peer_status())
+    return Service(settings.mode, Access(policy, owner), seal, store, grants, memory, _quota(settings), peer_status())
 
 
 def _quota(settings: Config) -> Amount:

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from secretd.cli import output
 from secretd.client import read_secret
-from secretd.grantrequests import GrantAdded, GrantRemoved, GrantShown, GrantsListed
+from secretd.grantrequests import (
+    Explained,
+    GrantAdded,
+    GrantRemoved,
+    GrantShown,
+    GrantsListed,
+    Group,
+    Held,
+    NamedGrant,
+    Need,
+    NeededOn,
+)
 from secretd.grants import EverySecret, ExecutableIs, Grant, Principal, PrincipalKind, ThatSecret, UsageLike
 from secretd.model import (
     Attributes,
@@ -39,8 +50,6 @@ from secretd.operations import (
     FoundEntry,
     GotValue,
     GotXml,
-    Group,
-    Held,
     KeyringVersions,
     Listed,
     Measured,
@@ -155,7 +164,7 @@ JSON_OF_REPLIES = [
             executable="/usr/sbin/nginx",
             executable_trusted=True,
             groups=(Group(1),),
-            permissions=(Held(Permission.READ), Held(Permission.READ_SECURE)),
+            permissions=(Held(Permission.READ, owner=True), Held(Permission.READ_SECURE, False, (NamedGrant("web"),))),
         ),
         {
             "uid": 7,
@@ -169,7 +178,10 @@ JSON_OF_REPLIES = [
             "executable": "/usr/sbin/nginx",
             "executable_trusted": True,
             "groups": [{"gid": 1}],
-            "permissions": [{"name": "read"}, {"name": "read-secure"}],
+            "permissions": [
+                {"name": "read", "owner": True, "grants": []},
+                {"name": "read-secure", "owner": False, "grants": [{"name": "web"}]},
+            ],
         },
         id="You",
     ),
@@ -208,6 +220,23 @@ JSON_OF_REPLIES = [
     pytest.param(GrantAdded(), {}, id="GrantAdded"),
     pytest.param(GrantRemoved(), {}, id="GrantRemoved"),
     pytest.param(GrantShown(GRANT), {"grant": GRANT_SPELT}, id="GrantShown"),
+    pytest.param(
+        Explained(
+            False,
+            "access-denied",
+            "you do not hold the permission 'save'",
+            (Need(NeededOn.AS_IT_IS, True, False, Permission.SAVE, (NamedGrant("web"),)),),
+            (GRANT,),
+        ),
+        {
+            "allowed": False,
+            "code": "access-denied",
+            "message": "you do not hold the permission 'save'",
+            "needs": [{"on": "as-it-is", "held": True, "owner": False, "name": "save", "grants": [{"name": "web"}]}],
+            "grants": [GRANT_SPELT],
+        },
+        id="Explained",
+    ),
     pytest.param(
         GrantsListed((GRANT,), truncated=False),
         {"grants": [GRANT_SPELT], "truncated": False, "next_marker": None},
@@ -323,16 +352,15 @@ def test_fields_that_are_known_have_a_line_each() -> None:
 
 
 def test_yes_no_and_none_are_said_in_words() -> None:
-    you = You(uid=7, gid=8, pid=9, read_only=True, elevated=False, groups=(), permissions=(Held(Permission.READ),))
+    you = You(uid=7, gid=8, pid=9, read_only=True, elevated=False, groups=())
 
     assert output.fields_table(you).splitlines() == [
-        " uid           7",
-        " gid           8",
-        " pid           9",
-        " read-only     yes",
-        " elevated      no",
-        " groups        none",
-        " permissions   read",
+        " uid         7",
+        " gid         8",
+        " pid         9",
+        " read-only   yes",
+        " elevated    no",
+        " groups      none",
     ]
 
 
@@ -340,16 +368,45 @@ def test_from_where_a_field_is_known_has_a_column_of_its_own() -> None:
     you = You(uid=7, gid=8, pid=9, read_only=True, elevated=False, unit="nginx.service")
 
     assert output.fields_table(you, {"uid": "the kernel", "unit": "systemd"}).splitlines() == [
-        " What          Is              Known from",
-        "------------------------------------------",
-        " uid           7               the kernel",
-        " gid           8",
-        " pid           9",
-        " read-only     yes",
-        " elevated      no",
-        " unit          nginx.service   systemd",
-        " groups        none",
-        " permissions   none",
+        " What        Is              Known from",
+        "----------------------------------------",
+        " uid         7               the kernel",
+        " gid         8",
+        " pid         9",
+        " read-only   yes",
+        " elevated    no",
+        " unit        nginx.service   systemd",
+        " groups      none",
+    ]
+
+
+def test_what_may_be_done_is_shown_with_by_what() -> None:
+    held = (
+        Held(Permission.READ, owner=True),
+        Held(Permission.SAVE, owner=False, grants=(NamedGrant("web"), NamedGrant("look"))),
+    )
+
+    assert output.held_table(held).splitlines() == [
+        " May    By",
+        "--------------------------",
+        " read   the owner's right",
+        " save   web, look",
+    ]
+
+
+def test_what_a_request_needs_is_shown_with_by_what() -> None:
+    needs = (
+        Need(NeededOn.AS_IT_IS, True, False, Permission.GETATTR, (NamedGrant("look"),)),
+        Need(NeededOn.AS_IT_WOULD_BE, False, False, Permission.SAVE),
+        Need(NeededOn.SOMETHING, True, True),
+    )
+
+    assert output.needs_table(needs).splitlines() == [
+        " Permission   On                          Held   By",
+        "-------------------------------------------------------------------",
+        " getattr      the secret as it is         yes    look",
+        " save         the secret as it would be   no     -",
+        " any          something                   yes    the owner's right",
     ]
 
 

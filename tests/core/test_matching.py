@@ -186,7 +186,7 @@ def ask(
     asked: Rules, caller: Caller, permission: Permission = READ, target: Target | Everything | None = EVERYTHING
 ) -> bool:
     answer = asked.allows(caller, permission, target, NOW)
-    assert (asked.granting(caller, permission, target, NOW) is not None) is answer
+    assert any(asked.granting(caller, permission, target, NOW)) is answer
     return answer
 
 
@@ -331,14 +331,14 @@ def test_grants_add_up_and_none_takes_away() -> None:
         assert ask(Rules(grants), caller(), target=volume())
 
 
-def test_the_grant_that_allows_is_named() -> None:
+def test_the_grants_that_allow_are_named() -> None:
     narrow = Grant("narrow", None, user(), frozenset({READ}), (ThatSecret(OTHER),))
     wide = Grant("wide", None, Principal(PrincipalKind.ANYONE), frozenset({READ}), (UsageLike(VOLUME),))
     asked = Rules([narrow, wide])
     assert asked.grants == (narrow, wide)
-    assert asked.granting(caller(), READ, volume(), NOW) is wide
-    assert asked.granting(caller(), READ, volume(secret=OTHER), NOW) is narrow
-    assert asked.granting(caller(), READ, NO_USAGE, NOW) is None
+    assert list(asked.granting(caller(), READ, volume(), NOW)) == [wide]
+    assert list(asked.granting(caller(), READ, volume(secret=OTHER), NOW)) == [narrow, wide]
+    assert list(asked.granting(caller(), READ, NO_USAGE, NOW)) == []
 
 
 # What is asked of the caller's process, and when.
@@ -393,15 +393,14 @@ def test_random_pairs_of_a_caller_and_grants(seed: int) -> None:
     assert min(agreed[True], agreed[False]) > 1_000, "a comparison of nothing but denials would show little"
 
 
-def test_the_grant_that_is_named_allows_by_itself() -> None:
+def test_the_grants_that_are_named_are_those_that_allow_by_themselves() -> None:
     random = Random(6)
     named = 0
     for _ in range(500):
         asked, who = Rules(random_grants(random)), random_caller(random)
         for target, permission in product(random_targets(random), Permission):
-            grant = asked.granting(who, permission, target, NOW)
-            assert (grant is not None) is asked.allows(who, permission, target, NOW)
-            if grant is not None:
-                assert Rules([grant]).allows(who, permission, target, NOW)
-                named += 1
+            granting = list(asked.granting(who, permission, target, NOW))
+            assert granting == [one for one in asked.grants if Rules([one]).allows(who, permission, target, NOW)]
+            assert bool(granting) is asked.allows(who, permission, target, NOW)
+            named += len(granting)
     assert named > 100

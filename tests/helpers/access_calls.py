@@ -100,6 +100,7 @@ ADMINISTRATION: Final[Mapping[str, AnyRequest]] = {
     "grant-list": requests.GrantList(),
     "grant-show": requests.GrantShow(_GRANT.name),
     "grant-remove": requests.GrantRemove(_GRANT.name),
+    "explain": requests.Explain("whoami", uid=7),
     "seal-status": ops.SealStatus(),
     "seal-rotate": ops.SealRotate(),
     "seal-retire": ops.SealRetire(),

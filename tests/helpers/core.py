@@ -80,7 +80,8 @@ async def open_granting_core(root: Path, store: Store | None = None) -> AsyncIte
     try:
         seal = make_seal(root, store)
         grants = Grants(store, seal)
-        access = Access(granted(owner_only(Mode.SESSION, OWNER.uid), lambda: grants.rules))
+        owner = owner_only(Mode.SESSION, OWNER.uid)
+        access = Access(granted(owner, lambda: grants.rules), owner)
         service = Service(Mode.SYSTEM, access, seal, store, grants)
         if (await seal.open()).state is SealState.OPEN:
             await service.unsealed()

@@ -1,0 +1,97 @@
+"""What would have to be granted: grants that give what is lacking, and as little more as grants can say.
+
+Pure: no clock, no store.  A usage is named by its type and id, where a pattern can mean that one id alone; else a
+secret by its own id.  A secret that is still to be made has none; then the scope is the least that reaches it.
+
+Source: docs/access.md, "Explained".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, count
+
+from secretd.core.access import Target
+from secretd.grantrequests import Explain
+from secretd.grants import (
+    EverySecret,
+    ExecutableIs,
+    Grant,
+    Principal,
+    PrincipalKind,
+    Scope,
+    ThatSecret,
+    UsageLike,
+    is_interpreter,
+    is_plain_path,
+)
+from secretd.model import Permission, Usage, UsageType
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """A permission that is not held.
+
+    Attributes:
+        permission: which; any will do, if it is None.
+        target: on which secret; None for something.
+        keeps_id: the secret is there, or will be made under this id.
+    """
+
+    permission: Permission | None
+    target: Target | None
+    keeps_id: bool
+
+
+def proposed(name: str, principal: Principal, lacks: Iterable[Lack], taken: Collection[str]) -> Iterator[Grant]:
+    """Make the grants that give what is lacking, one for each scope.
+
+    Args:
+        name: what they are called, with a number if that is taken.
+        principal: whom they are for.
+        lacks: what they give.
+        taken: the names of the grants that there are.
+    """
+    by_scope: dict[Scope, set[Permission]] = {}
+    for lack in lacks:
+        # Of itself it shows nothing: a list has what one may getattr.
+        by_scope.setdefault(_least_scope(lack), set()).add(lack.permission or Permission.SEARCH)
+    names = (one for one in chain([name], (f"{name}-{number}" for number in count(2))) if one not in taken)
+    for (scope, permissions), free in zip(by_scope.items(), names, strict=False):  # of names there is no end
+        yield Grant(free, None, principal, frozenset(permissions), (scope,))
+
+
+def principal_of(request: Explain) -> Principal:
+    """Give whom a grant would be for: the unit, else the user, else the group that is named first.
+
+    Raises:
+        InvalidDocumentError: no grant can be for whom the request names.
+    """
+    executable = None
+    if request.executable is not None and not is_interpreter(request.executable):
+        executable = ExecutableIs(request.executable, request.sha256)
+    if request.unit is not None:
+        return Principal(PrincipalKind.UNIT, unit=request.unit, executable=executable)
+    if request.uid is not None:
+        return Principal(PrincipalKind.USER, request.uid, executable=executable)
+    group = request.groups[0].gid if request.gid is None else request.gid
+    return Principal(PrincipalKind.GROUP, group, executable=executable)
+
+
+def _least_scope(lack: Lack) -> Scope:
+    if lack.target is None:
+        return EverySecret()
+    usage = lack.target.attributes.usage
+    if usage is not None and "*" not in usage.id and _can_be_pattern(usage):
+        return UsageLike(usage.type, usage.id)
+    if lack.keeps_id:
+        return ThatSecret(lack.target.secret)
+    if usage is None:
+        return UsageLike(UsageType.NONE)
+    # A star matches itself, and more.
+    return UsageLike(usage.type, usage.id if _can_be_pattern(usage) else None)
+
+
+def _can_be_pattern(usage: Usage) -> bool:
+    return usage.type is not UsageType.VOLUME or is_plain_path(usage.id)

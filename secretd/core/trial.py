@@ -1,0 +1,112 @@
+"""Trying a request: the service's own handlers carry it through, up to where it would reveal or change something.
+
+So what a request needs stands nowhere a second time: whatever a handler asks, in whatever order, is what it needs, and
+what it raises is what the caller would hear.  Nothing is opened and nothing is kept.  What only doing it would show is
+not tried: whether there is room, in the store or in a quota, and whether the store can be written.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+from uuid import UUID
+
+from secretd import operations as ops
+from secretd.core.access import Access
+from secretd.core.events import Events
+from secretd.core.handling import handlers_of
+from secretd.core.sealing import Seal
+from secretd.core.secrets import Secrets
+from secretd.core.state import Home, SecretState, StatePage
+from secretd.errors import SecretdError
+from secretd.model import Attributes, Caller, Permission, SecretValue, Usage
+
+
+class _WouldBeDone(Exception):  # noqa: N818  # nothing went wrong
+    """The request came to where it would be done."""
+
+
+class _Untouched(Home):
+    """A home whose secrets are found, and neither opened nor changed."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def at_hand(self, secret: UUID) -> SecretState | None:
+        return self._home.at_hand(secret)
+
+    async def find(self, secret: UUID) -> SecretState | None:
+        return await self._home.find(secret)
+
+    async def find_by_usage(self, usage: Usage) -> SecretState | None:
+        return await self._home.find_by_usage(usage)
+
+    async def page(self, start: UUID, most: int) -> StatePage:
+        return await self._home.page(start, most)
+
+    async def version(self) -> int | None:
+        return await self._home.version()
+
+    async def owner(self, secret: UUID) -> int:
+        return await self._home.owner(secret)
+
+    async def count(self) -> int:
+        return await self._home.count()
+
+    async def read_value(self, state: SecretState) -> NoReturn:  # noqa: ARG002  # as Home has it
+        raise _WouldBeDone
+
+    async def put(
+        self,
+        before: SecretState | None,  # noqa: ARG002  # as Home has them
+        secret: UUID,  # noqa: ARG002
+        wanted: Attributes,  # noqa: ARG002
+        value: SecretValue | None,  # noqa: ARG002
+        creator: int,  # noqa: ARG002
+    ) -> NoReturn:
+        raise _WouldBeDone
+
+    async def remove(self, state: SecretState) -> NoReturn:  # noqa: ARG002  # as Home has it
+        raise _WouldBeDone
+
+
+class Trial:
+    """Tries requests on the secrets of two homes."""
+
+    def __init__(self, seal: Seal, persistent: Home, ephemeral: Home) -> None:
+        self._seal = seal
+        self._persistent = _Untouched(persistent)
+        self._ephemeral = _Untouched(ephemeral)
+
+    async def find(self, secret: UUID) -> SecretState | None:
+        """Give the secret with this id, whoever may see it."""
+        return await self._ephemeral.find(secret) or await self._persistent.find(secret)
+
+    async def find_by_usage(self, usage: Usage) -> SecretState | None:
+        """Give the secret that has this usage, whoever may see it."""
+        return await self._ephemeral.find_by_usage(usage) or await self._persistent.find_by_usage(usage)
+
+    async def outcome(
+        self, access: Access, caller: Caller, permission: Permission | None, request: ops.Request[Any] | None
+    ) -> SecretdError | None:
+        """Say what would come of a request.
+
+        Args:
+            access: who judges it.
+            caller: who makes it.
+            permission: what he has to hold for something, or with None anything at all, before it is looked at.
+            request: one about one secret; None for any other, of which there is nothing more to judge.
+
+        Returns:
+            What it would be refused with; None if it would be done.
+        """
+        # Events of its own, which nobody listens to.
+        secrets = Secrets(access, self._seal, self._persistent, self._ephemeral, Events(access))
+        try:
+            access.admit(caller, permission)
+            if request is not None:
+                await handlers_of(secrets)[type(request)](caller, request)
+        except _WouldBeDone:
+            return None
+        except SecretdError as error:
+            return error
+        return None
