@@ -201,6 +201,7 @@ class Caller:
         elevated: proved to be the host's machinery; lifts only the bar of private.
         label: the security label, if a security module gives one.
         process: what else is known of the process; None if the kernel gives no handle of it.
+        standing: what the grants that he was last judged by found out of his ids.
     """
 
     uid: int
@@ -211,6 +212,7 @@ class Caller:
     elevated: bool = False
     label: str | None = None
     process: Process | None = field(default=None, compare=False, repr=False)
+    standing: object = field(default=None, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
-"""What grants mean for a caller and a secret: patterns, and grants made ready to be asked often.
+"""What grants mean for a caller and a secret: grants made ready to be asked often.
 
 Pure: no clock, no store, no system.  Grants add up, so each permission of each principal is kept as the moment until
 which it lasts, at the place where a target leads to it: for every secret, by id, by usage.  What a question costs does
-not grow with the number of grants, but for patterns that begin alike.
+not grow with the number of grants, but for patterns that begin and end alike.
+
+What is made ready is made when it is first asked for, and kept: of a principal until his grants change, of a caller
+until any do.  So a change costs as much as what it changes, and to be in many groups costs a caller's first question.
 
 What the kernel and systemd know of a caller's process is asked for only if a grant could turn on it, and last.
 
 The rules it keeps: a secret's usage is compared character by character; the id of a volume that is not spelt as paths
-are is reached by no pattern with a star; a pattern is compared in a time that is bounded by the lengths of both, and no
-pattern makes that explode.
+are is reached by no pattern with a star.
 
 Source: docs/access.md, "Who is asking", "Grants" and "Scopes and patterns".
 """
@@ -16,73 +18,20 @@ Source: docs/access.md, "Who is asking", "Grants" and "Scopes and patterns".
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from operator import is_
 from typing import Final
 from uuid import UUID
 
 from secretd.core.access import EVERYTHING, Everything, Target
-from secretd.grants import EverySecret, ExecutableIs, Grant, PrincipalKind, Scope, ThatSecret, UsageLike, is_plain_path
+from secretd.core.patterns import Pattern, has_stars, may_match, pattern_of
+from secretd.grants import EverySecret, ExecutableIs, Grant, Principal, PrincipalKind, Scope, ThatSecret, UsageLike
 from secretd.model import Caller, Permission, Process, Usage, UsageType
 
 _NEVER: Final = -math.inf
 _FOR_EVER: Final = math.inf
-_NO_PATTERNS: Final[dict[str, float]] = {}
-
-
-# Patterns.
-
-
-def matches(pattern: str, usage_type: UsageType, usage_id: str) -> bool:
-    """Whether a pattern for usages of a type matches the id of one.
-
-    Args:
-        pattern: as UsageLike accepts it for this type.
-        usage_type: of both.
-        usage_id: compared as it is.
-    """
-    if "*" not in pattern:
-        return usage_id == pattern
-    if usage_type is UsageType.VOLUME and not is_plain_path(usage_id):
-        return False
-    return _expression(pattern).fullmatch(usage_id) is not None
-
-
-@lru_cache(maxsize=16_384)
-def _expression(pattern: str) -> re.Pattern[str]:
-    """Make the regular expression of a pattern, when it is first needed: a change of grants does not wait for all."""
-    first, *others = re.split(r"\*{2,}", pattern)
-    return re.compile(_segment(first, is_last=not others) + "".join(_floating(others)))
-
-
-# Backtracking is cut off, by (?>...), wherever the earliest match is as good as any other: a "**" stands behind each
-# segment but the last, a star behind each literal that is cut off so, and these take whatever is left over.  What has
-# to reach a slash or the end has one place where it can match.  So the stars of a pattern do not multiply.
-
-
-def _floating(segments: list[str]) -> Iterator[str]:
-    """Make the expression of each segment that stands behind a ``**``: over some whole parts, then into one."""
-    for number, segment in enumerate(segments, 1):
-        if number < len(segments):
-            yield f"(?>(?:[^/]*/)*?{_segment(f'*{segment}', is_last=False)})"
-        else:
-            yield f"(?:[^/]*/)*?{_segment(f'*{segment}', is_last=True)}" if segment else "(?s:.*)"
-
-
-def _segment(segment: str, *, is_last: bool) -> str:
-    """Make the expression of what stands between two ``**``; it has to reach the end if it is the last one."""
-    *parts, last = segment.split("/")
-    return "/".join([*(_part(part, is_open=False) for part in parts), _part(last, is_open=not is_last)])
-
-
-def _part(part: str, *, is_open: bool) -> str:
-    """Make the expression of what stands between two slashes; it is open if a ``**`` follows."""
-    first, *others = map(re.escape, part.split("*"))
-    expressions = [f"(?>[^/]*?{literal})" for literal in others]
-    if others and not is_open:
-        expressions[-1] = f"[^/]*{others[-1]}"
-    return first + "".join(expressions)
+_NO_PATTERNS: Final[dict[Pattern, float]] = {}
 
 
 # What is reached, until when.
@@ -91,7 +40,7 @@ def _part(part: str, *, is_open: bool) -> str:
 class _Usages:
     """The secrets with a usage of one type that are reached: all, by the id itself, or by a pattern.
 
-    Patterns are kept by what stands before their first star, so that most of them need no look.
+    Patterns are kept by what stands before their first star and behind their last, so that most of them need no look.
     """
 
     __slots__ = ("_all", "_ids", "_lengths", "_patterns")
@@ -99,29 +48,35 @@ class _Usages:
     def __init__(self) -> None:
         self._all = _NEVER
         self._ids: dict[str, float] = {}
-        self._patterns: dict[str, dict[str, float]] = {}
-        self._lengths: set[int] = set()
+        self._patterns: dict[tuple[str, str], dict[Pattern, float]] = {}
+        self._lengths: set[tuple[int, int]] = set()
 
     def add(self, pattern: str | None, until: float) -> None:
         if pattern is None:
             self._all = max(until, self._all)
-            return
-        prefix, star, _ = pattern.partition("*")
-        if star:
-            self._lengths.add(len(prefix))
-        kept = self._patterns.setdefault(prefix, {}) if star else self._ids
-        kept[pattern] = max(until, kept.get(pattern, _NEVER))
+        elif not has_stars(pattern):
+            self._ids[pattern] = max(until, self._ids.get(pattern, _NEVER))
+        else:
+            made = pattern_of(pattern)
+            kept = self._patterns.setdefault((made.prefix, made.suffix), {})
+            kept[made] = max(until, kept.get(made, _NEVER))
+            self._lengths.add((len(made.prefix), len(made.suffix)))
 
     def reaches(self, usage: Usage | None, now: float) -> bool:
         if now < self._all:
             return True
         if usage is None:
             return False
-        return now < self._ids.get(usage.id, _NEVER) or any(
-            now < until and matches(pattern, usage.type, usage.id)
-            for length in self._lengths
-            for pattern, until in self._patterns.get(usage.id[:length], _NO_PATTERNS).items()
-        )
+        return now < self._ids.get(usage.id, _NEVER) or self._matches(usage, now)
+
+    def _matches(self, usage: Usage, now: float) -> bool:
+        usage_id, length = usage.id, len(usage.id)
+        for prefix, suffix in self._lengths:
+            ends = usage_id[:prefix], usage_id[length - suffix :]
+            for pattern, until in self._patterns.get(ends, _NO_PATTERNS).items():
+                if now < until and pattern.matches(usage_id):
+                    return may_match(usage.type, usage_id)
+        return False
 
 
 class _Reach:
@@ -163,17 +118,20 @@ class _Reach:
 # Who reaches it.
 
 
-class _Party:
-    """What one principal reaches: whatever its processes run, and by what they run."""
+class _Holding:
+    """What one principal reaches with one permission: whatever its processes run, and by what they run."""
 
     __slots__ = ("_freely", "_narrowly", "_running")
 
-    def __init__(self) -> None:
+    def __init__(self, grants: Iterable[Grant]) -> None:
         self._freely = _Reach()
         self._narrowly: _Reach | None = None
         self._running: dict[str, dict[str | None, _Reach]] = {}
+        for grant in grants:
+            until = _FOR_EVER if grant.expires is None else grant.expires.timestamp()
+            self._add(grant.principal.executable, grant.scopes, until)
 
-    def add(self, executable: ExecutableIs | None, scopes: Iterable[Scope], until: float) -> None:
+    def _add(self, executable: ExecutableIs | None, scopes: Iterable[Scope], until: float) -> None:
         if executable is None:
             self._freely.add(scopes, until)
             return
@@ -198,54 +156,56 @@ class _Party:
         )
 
 
-class _Parties:
-    """All principals that hold one permission for something."""
+class _Party:
+    """One principal: all grants for it, and what it holds by them.
 
-    def __init__(self) -> None:
-        self._anyone: dict[int | str | None, _Party] = {}
-        self._users: dict[int | str | None, _Party] = {}
-        self._groups: dict[int | str | None, _Party] = {}
-        self._units: dict[int | str | None, _Party] = {}
-        self._by_kind = {
-            PrincipalKind.ANYONE: self._anyone,
-            PrincipalKind.USER: self._users,
-            PrincipalKind.GROUP: self._groups,
-            PrincipalKind.UNIT: self._units,
-        }
+    Attributes:
+        grants: in the order of all grants.
+    """
 
-    @classmethod
-    def of(cls, grant: Grant) -> _Parties:
-        made = cls()
-        made.add(grant)
-        return made
+    def __init__(self, grants: tuple[Grant, ...]) -> None:
+        self.grants = grants
+        self._holdings: dict[Permission, _Holding | None] = {}
+        # What is made of a pattern goes with the last who has it: so it outlasts a change of the other grants.
+        self._patterns = [pattern_of(pattern) for grant in grants for pattern in _patterns_in(grant.scopes)]
 
-    def add(self, grant: Grant) -> None:
-        principal = grant.principal
-        until = _FOR_EVER if grant.expires is None else grant.expires.timestamp()
-        key = principal.unit if principal.kind is PrincipalKind.UNIT else principal.number
-        party = self._by_kind[principal.kind].setdefault(key, _Party())
-        party.add(principal.executable, grant.scopes, until)
+    def is_of(self, grants: tuple[Grant, ...]) -> bool:
+        """Whether these very grants are for it."""
+        return len(grants) == len(self.grants) and all(map(is_, grants, self.grants))
 
-    def reach(self, caller: Caller, target: Target | Everything | None, now: float) -> bool:
-        parties = self._known_by_ids(caller)
-        if any(party.reaches(target, now) for party in parties):
-            return True
-        process = caller.process
-        if process is None:
-            return False
-        unit = process.unit() if self._units else None
-        if unit is not None and unit.name in self._units:
-            party = self._units[unit.name]
-            if party.reaches(target, now):
-                return True
-            parties.append(party)
-        return any(party.reaches_running(process, target, now) for party in parties)
+    def holding(self, permission: Permission) -> _Holding | None:
+        """Give what it holds with a permission; None if it never holds that."""
+        if permission not in self._holdings:
+            giving = [grant for grant in self.grants if permission in all_of(grant.permissions)]
+            self._holdings[permission] = _Holding(giving) if giving else None
+        return self._holdings[permission]
 
-    def _known_by_ids(self, caller: Caller) -> list[_Party]:
-        found = [self._anyone.get(None), self._users.get(caller.uid)]
-        if self._groups:
-            found += map(self._groups.get, (caller.gid, *caller.groups))
-        return [party for party in found if party is not None]
+    @cached_property
+    def each(self) -> tuple[tuple[Grant, _Holding], ...]:
+        """Give each grant with what it holds, as if there were no other; made when somebody first asks by which."""
+        return tuple((grant, _Holding([grant])) for grant in self.grants)
+
+
+class _Standing:
+    """Who a caller is to some rules: what is known by his ids, and so as long as the rules and the caller last."""
+
+    __slots__ = ("_holdings", "parties", "rules")
+
+    def __init__(self, rules: Rules, parties: tuple[_Party, ...]) -> None:
+        self.rules = rules
+        self.parties = parties
+        self._holdings: dict[Permission, tuple[_Holding, ...]] = {}
+
+    def holdings(self, permission: Permission) -> tuple[_Holding, ...]:
+        found = self._holdings.get(permission)
+        if found is None:
+            held = (party.holding(permission) for party in self.parties)
+            found = self._holdings[permission] = tuple(one for one in held if one is not None)
+        return found
+
+
+_Key = int | str | None
+_Parties = dict[_Key, _Party]
 
 
 class Rules:
@@ -253,14 +213,16 @@ class Rules:
 
     Args:
         grants: in any order: they add up.
+        before: of which is taken over what was made ready for principals whose grants are the same.
     """
 
-    def __init__(self, grants: Iterable[Grant] = ()) -> None:
+    def __init__(self, grants: Iterable[Grant] = (), before: Rules | None = None) -> None:
         self.grants = tuple(grants)
-        self._parties = {permission: _Parties() for permission in Permission}
-        for grant in self.grants:
-            for permission in all_of(grant.permissions):
-                self._parties[permission].add(grant)
+        self._parties: dict[PrincipalKind, _Parties] = {kind: {} for kind in PrincipalKind}
+        for (kind, key), its in _by_principal(self.grants).items():
+            known = before._parties[kind].get(key) if before else None
+            self._parties[kind][key] = known if known is not None and known.is_of(its) else _Party(its)
+        self._units_holding: dict[Permission, Mapping[_Key, _Holding]] = {}
 
     def allows(self, caller: Caller, permission: Permission, target: Target | Everything | None, now: float) -> bool:
         """Whether grants allow it, of themselves: what a kind of connection forbids is not looked at.
@@ -270,22 +232,88 @@ class Rules:
             target: for which secret; EVERYTHING is for all, None for anything at all.
             now: seconds since 1970, in UTC.
         """
-        return self._parties[permission].reach(caller, target, now)
+        holdings = self._standing(caller).holdings(permission)
+        for holding in holdings:
+            if holding.reaches(target, now):
+                return True
+        process = caller.process
+        if process is None:
+            return False
+        of_unit = self._holding_of_unit(process, permission)
+        if of_unit is not None:
+            if of_unit.reaches(target, now):
+                return True
+            holdings = (*holdings, of_unit)
+        return any(holding.reaches_running(process, target, now) for holding in holdings)
 
     def granting(
         self, caller: Caller, permission: Permission, target: Target | Everything | None, now: float
     ) -> Iterator[Grant]:
         """Name the grants that allow it, each of itself; slower than ``allows``, and of one mind with it."""
-        for grant, parties in self._each:
-            if permission in all_of(grant.permissions) and parties.reach(caller, target, now):
-                yield grant
+        allowing = {
+            id(grant)
+            for party in self._parties_of(caller)
+            for grant, alone in party.each
+            if permission in all_of(grant.permissions) and _is_reached(alone, caller.process, target, now)
+        }
+        return (grant for grant in self.grants if id(grant) in allowing)
 
-    @cached_property
-    def _each(self) -> tuple[tuple[Grant, _Parties], ...]:
-        """Give each grant with whom it is for, as if there were no other; made when somebody first asks by which."""
-        return tuple((grant, _Parties.of(grant)) for grant in self.grants)
+    def _standing(self, caller: Caller) -> _Standing:
+        standing = caller.standing
+        if not isinstance(standing, _Standing) or standing.rules is not self:
+            standing = _Standing(self, tuple(self._known_by_ids(caller)))
+            # Frozen in what he is, which this is no part of.
+            object.__setattr__(caller, "standing", standing)
+        return standing
+
+    def _known_by_ids(self, caller: Caller) -> Iterator[_Party]:
+        groups = self._parties[PrincipalKind.GROUP]
+        yield from self._parties[PrincipalKind.ANYONE].values()
+        if caller.uid in self._parties[PrincipalKind.USER]:
+            yield self._parties[PrincipalKind.USER][caller.uid]
+        if groups:
+            # One step of C, as he may be in 65,536.
+            yield from map(groups.__getitem__, groups.keys() & (caller.gid, *caller.groups))
+
+    def _holding_of_unit(self, process: Process, permission: Permission) -> _Holding | None:
+        """Give what the unit of a process holds; the process is asked for it only if any unit holds something."""
+        holding = self._units_holding.get(permission)
+        if holding is None:
+            held = ((key, party.holding(permission)) for key, party in self._parties[PrincipalKind.UNIT].items())
+            holding = self._units_holding[permission] = {key: one for key, one in held if one is not None}
+        unit = process.unit() if holding else None
+        return holding.get(unit.name) if unit is not None else None
+
+    def _parties_of(self, caller: Caller) -> Iterator[_Party]:
+        yield from self._standing(caller).parties
+        units = self._parties[PrincipalKind.UNIT]
+        unit = caller.process.unit() if units and caller.process is not None else None
+        if unit is not None and unit.name in units:
+            yield units[unit.name]
 
 
 def all_of(permissions: frozenset[Permission]) -> frozenset[Permission]:
     """Give the permissions that these come to: who may write may append too."""
     return permissions | {Permission.APPEND} if Permission.WRITE in permissions else permissions
+
+
+def _patterns_in(scopes: Iterable[Scope]) -> Iterator[str]:
+    for scope in scopes:
+        if isinstance(scope, UsageLike) and scope.pattern is not None and has_stars(scope.pattern):
+            yield scope.pattern
+
+
+def _is_reached(holding: _Holding, process: Process | None, target: Target | Everything | None, now: float) -> bool:
+    return holding.reaches(target, now) or (process is not None and holding.reaches_running(process, target, now))
+
+
+def _by_principal(grants: Iterable[Grant]) -> dict[tuple[PrincipalKind, _Key], tuple[Grant, ...]]:
+    """Sort grants by whom they are for, whatever that one has to run."""
+    found: dict[tuple[PrincipalKind, _Key], list[Grant]] = {}
+    for grant in grants:
+        found.setdefault((grant.principal.kind, _key_of(grant.principal)), []).append(grant)
+    return {principal: tuple(its) for principal, its in found.items()}
+
+
+def _key_of(principal: Principal) -> _Key:
+    return principal.unit if principal.kind is PrincipalKind.UNIT else principal.number

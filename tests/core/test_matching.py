@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import product
 from random import Random
@@ -12,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.naive_grants import naive_matches
+from helpers.naive_grants import naive_allows, naive_matches
 from helpers.random_grants import NOW, FixedProcess, differences, random_caller, random_grants, random_targets
 from secretd import limits
+from secretd.core import matching, patterns
 from secretd.core.access import EVERYTHING, Everything, Target
-from secretd.core.matching import Rules, matches
+from secretd.core.matching import Rules
+from secretd.core.patterns import matches
 from secretd.grants import (
     PERMISSIONS_OF,
     EverySecret,
@@ -339,6 +343,110 @@ def test_the_grants_that_allow_are_named() -> None:
     assert list(asked.granting(caller(), READ, volume(), NOW)) == [wide]
     assert list(asked.granting(caller(), READ, volume(secret=OTHER), NOW)) == [narrow, wide]
     assert list(asked.granting(caller(), READ, NO_USAGE, NOW)) == []
+
+
+# What it costs, counted.
+
+
+def for_user(number: int, *patterns: str) -> Grant:
+    return Grant(f"g{number}", None, user(number), frozenset({READ}), tuple(UsageLike(CEPH, one) for one in patterns))
+
+
+def ceph(usage_id: str) -> Target:
+    return Target(SECRET, Attributes(Usage(CEPH, usage_id)))
+
+
+def test_a_pattern_is_compiled_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    letters = [chr(0x4E00 + number) for number in range(130)]
+    texts = [f"*{one}*{two}*" for one, two in product(letters, letters)]
+    some = [texts[start : start + limits.GRANT_SCOPES] for start in range(0, len(texts), limits.GRANT_SCOPES)]
+    grants = [for_user(1000 + number % 2, *its) for number, its in enumerate(some)]
+    compiled: list[str] = []
+
+    def expression(pattern: str) -> re.Pattern[str]:
+        compiled.append(pattern)
+        return re.compile("no such id")
+
+    monkeypatch.setattr(patterns, "_expression", expression)
+    asked = Rules(grants)
+    for _ in range(3):
+        for who, permission in product((caller(), caller(uid=1001)), (READ, Permission.GETATTR)):
+            assert not asked.allows(who, permission, ceph("".join(letters)), NOW)
+        asked = Rules([*grants[1:], for_user(1000, "more")], asked)
+    assert sorted(compiled) == sorted(texts)
+
+
+def test_a_pattern_that_begins_or_ends_otherwise_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+
+    def matches_none(pattern: patterns.Pattern, _usage_id: str) -> bool:
+        looked_at.append(pattern._text)
+        return False
+
+    monkeypatch.setattr(patterns.Pattern, "matches", matches_none)
+    asked = Rules(
+        [for_user(1000, f"*.{number}", f"host{number}/*", f"host{number}/*.{number}") for number in range(1_000)]
+    )
+    assert not asked.allows(caller(), READ, ceph("host7/disk.12"), NOW)
+    assert sorted(looked_at) == ["*.12", "host7/*"]
+
+
+class CountedGroups(tuple[int, ...]):
+    """Groups that count how often somebody walks through them."""
+
+    __slots__ = ()
+    walks = 0
+
+    def __iter__(self) -> Iterator[int]:
+        CountedGroups.walks += 1
+        return super().__iter__()
+
+
+def test_a_caller_in_many_groups_is_found_once_for_each_change_of_grants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CountedGroups, "walks", 0)
+    many = caller(groups=CountedGroups(range(65_536)))
+    grants = [Grant("g", None, Principal(PrincipalKind.GROUP, 65_535), frozenset({READ}), (UsageLike(CEPH, "a*"),))]
+    asked = Rules(grants)
+    for number, permission in product(range(100), Permission):
+        allowed = asked.allows(many, permission, ceph(f"a{number}"), NOW)
+        assert allowed is (permission is READ)
+    assert CountedGroups.walks == 1
+    assert not Rules([], asked).allows(many, READ, None, NOW)
+    assert Rules(grants, asked).allows(many, READ, None, NOW)
+    assert CountedGroups.walks == 2, "without a grant for a group nobody's groups are looked at"
+
+
+def test_a_change_makes_ready_only_whom_it_concerns(monkeypatch: pytest.MonkeyPatch) -> None:
+    really, made = matching._Holding, []
+
+    def holding(grants: list[Grant]) -> matching._Holding:
+        made.append([grant.name for grant in grants])
+        return really(grants)
+
+    monkeypatch.setattr(matching, "_Holding", holding)
+    grants = [for_user(number, "a*") for number in range(1000, 1010)]
+    asked = Rules(grants)
+    assert made == []
+    for number in (1000, 1001):
+        assert asked.allows(caller(uid=number), READ, ceph("a"), NOW)
+    added = Grant("added", None, user(1001), frozenset({READ}), (UsageLike(CEPH, "b"),))
+    asked = Rules([*grants, added], asked)
+    for number in (1000, 1001):
+        assert asked.allows(caller(uid=number), READ, ceph("b"), NOW) is (number == 1001)
+    assert made == [["g1000"], ["g1001"], ["g1001", "added"]]
+
+
+def test_rules_made_from_others_are_of_one_mind_with_new_ones() -> None:
+    random = Random(7)
+    before = Rules()
+    for _ in range(500):
+        kept = [grant for grant in before.grants if random.random() < 0.7]
+        asked, who = Rules([*kept, *random_grants(random)], before), random_caller(random)
+        for target, permission in product(random_targets(random), Permission):
+            expected = naive_allows(asked.grants, who, permission, target, NOW)
+            assert asked.allows(who, permission, target, NOW) is expected
+            assert any(asked.granting(who, permission, target, NOW)) is expected
+        before = asked
 
 
 # What is asked of the caller's process, and when.
