@@ -77,6 +77,7 @@ class _Check:
         self._records = Records(snapshot, seal)
         self._head = head
         self._total = 0
+        self._grants_total = 0
         self._counted: Counter[bytes] = Counter()
         self._owned: dict[int, Amount] = {}
         self._report = _Report()
@@ -122,6 +123,7 @@ class _Check:
         kind = record.key[:1]
         self._counted[kind] += 1
         self._total = self._head.added(self._total, record.key, record.value)
+        self._grants_total = self._head.added_grant(self._grants_total, record.key, record.value)
         look = self._looks.get(kind, _unknown)
         try:
             problem = await look(record)
@@ -169,7 +171,10 @@ class _Check:
         return None if self._quotas.used(record) == counted else "what a user has stored is not what was counted"
 
     async def _grant(self, record: Record) -> str | None:
-        self._grants.open_record(record)
+        try:
+            self._grants.open_record(record)
+        except StoreCorruptError:
+            return "a grant does not open"
         return None
 
     async def _opens(self, record: Record) -> str | None:
@@ -191,7 +196,10 @@ class _Check:
             return
         if head is None:
             self._report.add("the store's head is missing")
-        elif head.total != self._total:
+            return
+        if head.grants != self._grants_total:
+            self._report.add("grants are missing, or are not those that were last written")
+        if head.total != self._total:
             self._report.add("records are missing, or are not those that were last written")
 
 

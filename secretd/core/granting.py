@@ -81,7 +81,8 @@ class Granting:
         Raises:
             NoGrantError, StoreError: what Grants.remove raises.
         """
-        self._tell(await self._grants.remove(request.name))
+        removed = await self._grants.remove(request.name)
+        self._tell(*([removed] if removed else []))
         return requests.GrantRemoved()
 
     def _tell(self, *grants: Grant) -> None:

@@ -1,7 +1,9 @@
 """The grants: kept in the store like secrets, sealed, each under a record whose name tells nothing, and in memory.
 
-They are read when the keyrings are open, and again when all records were replaced.  A grant that does not open gives
-nothing; ``secretctl check`` names it.  A change is in force from the moment it is on disk, for every connection.
+They are read when the keyrings are open, and again when all records were replaced, or taken for what they are.  None is
+in force unless the store is whole, and has all those that its head says and no others: one that was removed must not
+come back.  A grant that does not open gives nothing; ``secretctl check`` tells of it.  A change is in force from the
+moment it is on disk, for every connection.
 
 Source: docs/access.md, "At rest"; docs/storage-format.md, "Grants".
 """
@@ -17,6 +19,8 @@ from secretd.core import grantform as form
 from secretd.core.kinds import GRANT
 from secretd.core.matching import Rules
 from secretd.core.sealing import Seal
+from secretd.core.walking import records_of
+from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
 from secretd.errors import BusyError, ConflictError, NoGrantError, QuotaError, StoreCorruptError
@@ -43,6 +47,7 @@ class Grants:
         self._store = store
         self._seal = seal
         self._kept: dict[str, _Kept] = {}
+        self._in_force = False
         self._rules = Rules()
         self._changing = asyncio.Lock()
 
@@ -53,7 +58,7 @@ class Grants:
 
     @property
     def all(self) -> tuple[Grant, ...]:
-        """All grants, in the order of their names."""
+        """All grants that there are, in force or not, in the order of their names."""
         return tuple(self._kept[name].grant for name in sorted(self._kept))
 
     def named(self, name: str) -> Grant:
@@ -64,20 +69,31 @@ class Grants:
         """
         return self._find(name).grant
 
-    async def load(self) -> None:
+    async def load(self, wholeness: Wholeness) -> None:
         """Read all grants from the store, in the place of those that were known.
 
+        Args:
+            wholeness: says whether they may be in force; is told if they are not those that the head says.
+
         Raises:
-            StoreError: what Store.scan raises; then those that were known are no longer in force.
+            StoreError: they cannot be read; then none is known.
         """
-        async with self._changing:
+        async with self._changing, self._store.snapshot() as snapshot:
+            self._in_force = False
             self._take({})
             found: dict[str, _Kept] = {}
-            start: bytes | None = GRANT
-            while start is not None:
-                page = await self._store.scan(GRANT, start)
-                found.update((kept.grant.name, kept) for kept in map(self._open, page.records) if kept is not None)
-                start = page.next_start
+            total = 0
+            async for record in records_of(snapshot, GRANT, limits.SCAN_RECORDS):
+                total = wholeness.head.added_grant(total, record.key, record.value)
+                kept = self._open(record)
+                if kept is not None:
+                    found[kept.grant.name] = kept
+            if wholeness.is_whole:
+                head = await wholeness.head.read(snapshot)
+                if total != (head.grants if head else 0):
+                    _log.error("the grants are not those that were last written, and give nothing")
+                    wholeness.doubt()
+            self._in_force = wholeness.is_whole
             self._take(found)
 
     async def add(self, grant: Grant, *, replace: bool) -> Grant | None:
@@ -85,7 +101,7 @@ class Grants:
 
         Args:
             grant: the grant.
-            replace: in the place of one that has its name, if there is one.
+            replace: in the place of one that has its name, if there is one, or of a record for it that does not open.
 
         Returns:
             The one that it took the place of.
@@ -97,29 +113,30 @@ class Grants:
         """
         async with self._changing:
             before = self._kept.get(grant.name)
-            if before is not None and not replace:
-                raise ConflictError("there is a grant of this name")
+            key = self._key(grant.name)
+            if not replace and (before is not None or await self._store.get(key) is not None):
+                raise ConflictError("there is a grant of this name, or a damaged record of one")
             if before is None and len(self._kept) >= limits.GRANTS:
                 raise QuotaError(f"there are {limits.GRANTS} grants, which are all there may be")
             counter = before.counter + 1 if before else envelope.first_counter()
-            key = self._key(grant.name)
             sealed = envelope.seal(self._seal.keyrings[Domain.SHARED], key, counter, form.to_bytes(grant))
             revision = await self._commit(Put(key, sealed), before)
             self._take({**self._kept, grant.name: _Kept(grant, counter, revision)})
             return before.grant if before else None
 
-    async def remove(self, name: str) -> Grant:
-        """Keep a grant no longer, and give it once more.
+    async def remove(self, name: str) -> Grant | None:
+        """Keep a grant no longer, and give it once more; None if its record did not open.
 
         Raises:
             NoGrantError: there is none of this name.
             StoreError: what Store.commit raises.
         """
         async with self._changing:
-            before = self._find(name)
-            await self._commit(Delete(self._key(name)), before)
+            key = self._key(name)
+            before = self._find(name) if await self._store.get(key) is None else self._kept.get(name)
+            await self._commit(Delete(key), before)
             self._take({other: kept for other, kept in self._kept.items() if other != name})
-            return before.grant
+            return before.grant if before else None
 
     def _find(self, name: str) -> _Kept:
         kept = self._kept.get(name)
@@ -129,21 +146,29 @@ class Grants:
 
     def _take(self, kept: dict[str, _Kept]) -> None:
         self._kept = kept
-        self._rules = Rules(each.grant for each in kept.values())
+        self._rules = Rules(each.grant for each in kept.values()) if self._in_force else Rules()
 
     async def _commit(self, change: Put | Delete, before: _Kept | None) -> int:
         # A grant that was sealed anew meanwhile has another revision, and is the same grant.
         for _ in range(limits.COMMIT_RETRIES):
             record = await self._store.get(change.key)
-            if record is None and before is not None:
-                break
-            if record is not None and (before is None or envelope.peek(record.value).counter != before.counter):
+            if not self._may_go(record, before):
                 break
             try:
                 return await self._store.commit([change], [RevisionIs(change.key, record.revision if record else 0)])
             except RevisionConflict:
                 continue
         raise BusyError("the grant is not as it was read; nothing was done")
+
+    def _may_go(self, record: Record | None, before: _Kept | None) -> bool:
+        """Whether a record is that of the grant as it was read, or one that does not open, which nobody would miss."""
+        if record is None:
+            return before is None
+        try:
+            self.open_record(record)
+        except StoreCorruptError:
+            return True
+        return before is not None and envelope.peek(record.value).counter == before.counter
 
     def _open(self, record: Record) -> _Kept | None:
         try:

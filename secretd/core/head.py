@@ -1,4 +1,4 @@
-"""The head of the store: which records it has, kept up in every commit.
+"""The head of the store: which records it has, and which grants, kept up in every commit.
 
 It stands for all records but itself and the seal file, which may change while the keyring is closed and whose copies
 prove each other.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from secretd.core.kinds import HEAD, KEYRING
+from secretd.core.kinds import GRANT, HEAD, KEYRING
 from secretd.crypto.keyring import Keyring
 from secretd.crypto.sethash import Head, SetHash
 from secretd.errors import StoreCorruptError
@@ -21,6 +21,7 @@ from secretd.store.reading import Reading
 from secretd.store.summary import Replacement, Summary
 
 _LEFT_OUT = frozenset({HEAD, KEYRING})
+_OF_NOTHING = Head(0, 0, 0)
 
 
 class HeadKeeper(Summary):
@@ -31,7 +32,7 @@ class HeadKeeper(Summary):
     def __init__(self, keyring: Keyring) -> None:
         self._set_hash = SetHash(keyring)
         self._of_nothing = False
-        self._newest: tuple[bytes, int] = (b"", 0)
+        self._newest = b"", _OF_NOTHING
 
     def begin_with_nothing(self) -> None:
         """Take it that the store has no record yet that counts, so that the next commit makes its first head."""
@@ -39,10 +40,11 @@ class HeadKeeper(Summary):
 
     def of(self, records: Iterable[tuple[bytes, bytes]], revision: int) -> bytes:
         """Make the head of a store that has these records."""
-        total = 0
+        total = grants = 0
         for key, value in records:
             total = self.added(total, key, value)
-        return self._set_hash.seal(Head(revision, total))
+            grants = self.added_grant(grants, key, value)
+        return self._set_hash.seal(Head(revision, total, grants))
 
     def after(self, before: bytes | None, replacements: Iterable[Replacement], revision: int) -> bytes:
         """Make the head that follows from the one before.
@@ -54,36 +56,46 @@ class HeadKeeper(Summary):
         if not counted and not self._opens(before):
             # The keyring must be able to change, also where the head cannot: to accept a loss rotates it.
             return before or b""
-        total = self._total(before)
-        for replacement in counted:
+        old = self._opened(before)
+        total = self._replaced(old.total, counted)
+        grants = self._replaced(old.grants, (each for each in counted if each.key.startswith(GRANT)))
+        head = Head(revision, total, grants)
+        sealed = self._set_hash.seal(head)
+        self._newest = sealed, head
+        return sealed
+
+    def _replaced(self, total: int, replacements: Iterable[Replacement]) -> int:
+        for replacement in replacements:
             if replacement.before is not None:
                 total = self._set_hash.removed(total, replacement.key, replacement.before)
             if replacement.after is not None:
                 total = self._set_hash.added(total, replacement.key, replacement.after)
-        sealed = self._set_hash.seal(Head(revision, total))
-        self._newest = sealed, total
-        return sealed
+        return total
 
     def _opens(self, sealed: bytes | None) -> bool:
         try:
-            self._total(sealed)
+            self._opened(sealed)
         except StoreCorruptError:
             return False
         return True
 
-    def _total(self, sealed: bytes | None) -> int:
+    def _opened(self, sealed: bytes | None) -> Head:
         if sealed is not None:
             self._of_nothing = False
             # Nearly always the head is the one that was sealed last, and says what was sealed: the same bytes.
-            newest, total = self._newest
-            return total if sealed == newest else self._set_hash.open(sealed).total
+            newest, head = self._newest
+            return head if sealed == newest else self._set_hash.open(sealed)
         if not self._of_nothing:
             raise StoreCorruptError("the store's head is gone; accept the store as it is with store-accept")
-        return 0
+        return _OF_NOTHING
 
     def added(self, total: int, key: bytes, value: bytes) -> int:
         """Give a set-hash with one record more, if it is one that counts."""
         return total if key in _LEFT_OUT else self._set_hash.added(total, key, value)
+
+    def added_grant(self, grants: int, key: bytes, value: bytes) -> int:
+        """Give a set-hash of grants with one record more, if it is a grant's."""
+        return self._set_hash.added(grants, key, value) if key.startswith(GRANT) else grants
 
     async def read(self, reading: Reading) -> Head | None:
         """Give the head of a store or of a snapshot; None if there is none.
@@ -97,5 +109,5 @@ class HeadKeeper(Summary):
 
     def wipe(self) -> None:
         """Overwrite the key; commits are refused from now on."""
-        self._newest = b"", 0
+        self._newest = b"", _OF_NOTHING
         self._set_hash.wipe()

@@ -171,7 +171,7 @@ class Restores:
                 self._events.lost()
                 self._wholeness.take(head, revision)
                 self._uses.forget_all()
-                await self._grants.load()
+                await self._grants.load(self._wholeness)
             finally:
                 self._resealing.start()
         _log.warning("a backup was restored", extra={"revision": revision, "secrets": content.secrets})

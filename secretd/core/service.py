@@ -50,8 +50,11 @@ ListenerHandler = Callable[[Caller, Any, Listener], ops.Reply]
 _SEALING = frozenset({Permission.APPEND, Permission.DELETE})
 """The permissions of the operations that seal records."""
 
-_MENDING = frozenset({ops.StoreAccept, ops.Restore})
-"""What makes a store whole again may change one that is not."""
+_OF_GRANTS = frozenset({GrantAdd, GrantRemove})
+"""These change records as well, whatever permission they need."""
+
+_MENDING = frozenset({ops.StoreAccept, ops.Restore, GrantRemove})
+"""What makes a store whole again may change one that is not, and so may what seals nothing and only takes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +141,8 @@ class Service:
     async def unsealed(self) -> None:
         """Go on with what waits for the keyrings to be open."""
         self._uses.forget_all()
-        await self._load_grants()
         await self._wholeness.begin()
+        await self._load_grants()
         if not self._wholeness.is_whole:
             return
         try:
@@ -151,7 +154,7 @@ class Service:
 
     async def _load_grants(self) -> None:
         try:
-            await self._grants.load()
+            await self._grants.load(self._wholeness)
         except StoreError as error:
             _log.error("the grants cannot be read, and give nothing", extra={"reason": error.message})
 
@@ -262,10 +265,11 @@ class Service:
         handler = self._handlers[operation.request]
         if operation.audit is ops.AuditLevel.CHANGE and operation.request not in _MENDING:
             self._wholeness.require()
-        if operation.permission not in _SEALING:
+        if operation.permission not in _SEALING and operation.request not in _OF_GRANTS:
             return await handler(caller, request)
         with self._in_flight.change():
-            await self._uses.reserve(limits.CHANGE_USES)
+            if operation.request not in _MENDING:
+                await self._uses.reserve(limits.CHANGE_USES)
             reply = await handler(caller, request)
         await self._wholeness.note()
         return reply
@@ -286,6 +290,9 @@ class Service:
         # How often the current keys were used may be among what was lost, so they seal nothing any more.
         await self._seal.rotate()
         revision = await self._wholeness.accept()
+        await self._load_grants()
+        # What is in the store, and who may see it, is perhaps not what was told.
+        self._events.lost()
         self._resealing.start()
         return ops.StoreAccepted(revision)
 

@@ -2,7 +2,8 @@
 
 Each record gives a number by a keyed hash, and the set-hash is their sum modulo 2^256: a commit adds what it puts,
 subtracts what it replaces, and never reads the others.  It is only ever shown sealed, with the revision it is true
-of: whoever knew many summands could look for another set of old records with the same sum.
+of: whoever knew many summands could look for another set of old records with the same sum.  The head has a second one,
+of the grants alone, as those are read whole at a start, and can be compared before one is in force.
 
 It refuses a head that was not sealed by this keyring.  That a head is the newest is not proved here; the high-water
 mark does that.
@@ -32,7 +33,7 @@ _SUM_BYTES: Final = 32
 _SUM_MODULUS: Final = 1 << (8 * _SUM_BYTES)
 _SALT_BYTES: Final = 32
 _REVISION: Final = struct.Struct(">Q")
-_HEAD_BYTES: Final = _SALT_BYTES + OVERHEAD_BYTES + _REVISION.size + _SUM_BYTES
+_HEAD_BYTES: Final = _SALT_BYTES + OVERHEAD_BYTES + _REVISION.size + 2 * _SUM_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,12 @@ class Head:
     Attributes:
         revision: of the commit it was written in.
         total: the set-hash, 0 to 2^256 - 1; 0 is that of no record.
+        grants: the set-hash of the grants alone.
     """
 
     revision: int
     total: int = field(repr=False)
+    grants: int = field(repr=False)
 
 
 class SetHash:
@@ -82,7 +85,8 @@ class SetHash:
             SealError: the key was wiped.
         """
         salt = os.urandom(_SALT_BYTES)
-        plaintext = _REVISION.pack(head.revision) + head.total.to_bytes(_SUM_BYTES, "big")
+        sums = (each.to_bytes(_SUM_BYTES, "big") for each in (head.total, head.grants))
+        plaintext = b"".join((_REVISION.pack(head.revision), *sums))
         return salt + seal_box(self._cipher(salt), plaintext, _HEAD_LABEL)
 
     def open(self, sealed: bytes) -> Head:
@@ -97,7 +101,8 @@ class SetHash:
         if plaintext is None:
             raise StoreCorruptError("the store's head does not open: it was changed, or is another store's")
         (revision,) = _REVISION.unpack_from(plaintext)
-        return Head(revision, int.from_bytes(plaintext[_REVISION.size :], "big"))
+        sums = plaintext[_REVISION.size :]
+        return Head(revision, *(int.from_bytes(each, "big") for each in (sums[:_SUM_BYTES], sums[_SUM_BYTES:])))
 
     def wipe(self) -> None:
         """Overwrite the key; every use from now on raises SealError."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import shutil
 import sqlite3
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import UUID
@@ -14,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from helpers.core import Core, open_core
+from helpers.rows import Rows, put_rows, rows_of
 from secretd import operations as ops
 from secretd.core.kinds import ATTRIBUTES, HEAD, USAGE, USES, VALUE
 from secretd.errors import BusyError, StoreCorruptError, StoreFullError
@@ -249,25 +249,6 @@ async def resealed(core: Core) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while (await core.call(ops.SealStatus())).resealing:
             await core.store.scan(VALUE)
-
-
-Rows = dict[bytes, tuple[bytes, int]]
-
-
-def rows_of(root: Path) -> Rows:
-    """Read what a closed store holds, past everything that is ours."""
-    with contextlib.closing(sqlite3.connect(root / "store" / "store.db")) as database:
-        return {key: (value, revision) for key, value, revision in database.execute("SELECT * FROM kv")}
-
-
-def put_rows(root: Path, rows: Rows) -> None:
-    """Let a closed store hold these records, as somebody would who knows how the numbers are kept."""
-    counts = Counter(key[:1] for key in rows)
-    with contextlib.closing(sqlite3.connect(root / "store" / "store.db")) as database, database:
-        database.execute("DELETE FROM kv")
-        database.executemany("INSERT INTO kv VALUES (?, ?, ?)", [(key, *row) for key, row in rows.items()])
-        database.execute("DELETE FROM meta WHERE name <> x'7265766973696f6e'")
-        database.executemany("INSERT INTO meta VALUES (?, ?)", [(b"count:" + kind, n) for kind, n in counts.items()])
 
 
 def lose_head(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from helpers.core import OWNER, Core, Told, open_core, open_granting_core
+from helpers.rows import Rows, put_rows, rows_of
 from secretd import grantrequests as requests
 from secretd import limits
 from secretd import operations as ops
@@ -22,6 +24,7 @@ from secretd.errors import (
     NotFoundError,
     OperationInvalidError,
     QuotaError,
+    StoreCorruptError,
 )
 from secretd.grants import (
     PERMISSIONS_OF,
@@ -269,6 +272,209 @@ def test_one_that_does_not_open_gives_nothing_and_is_named_by_a_check(tmp_path: 
         assert (await core.call(requests.GrantList())).grants == ()
         assert not await may_read(core, MINE)
         assert (await core.call(ops.Check())).found == 2
+
+    in_core(tmp_path, test)
+
+
+async def remove_two(core: Core) -> None:
+    await core.call(requests.GrantRemove("two"))
+
+
+async def narrow_two(core: Core) -> None:
+    await core.call(requests.GrantAdd(grant("two"), replace=True))
+
+
+def grants_in(rows: Rows) -> Rows:
+    return {key: row for key, row in rows.items() if key.startswith(GRANT)}
+
+
+GRANTS_ARE_OTHERS = ops.Problem("grants are missing, or are not those that were last written")
+
+
+def fill_and_grant(root: Path) -> None:
+    """Let there be two secrets and two grants, of which the second reaches what the first does not."""
+
+    async def test(core: Core) -> None:
+        await fill(core)
+        await core.call(requests.GrantAdd(grant("one")))
+        await core.call(requests.GrantAdd(grant("two", PermissionSet.READ_ONLY, ThatSecret(OTHER))))
+
+    in_core(root, test)
+
+
+@pytest.mark.parametrize("change", [remove_two, narrow_two])
+def test_if_a_record_of_a_removed_or_an_older_one_was_put_back_none_is_in_force(
+    tmp_path: Path, change: Callable[[Core], Awaitable[None]]
+) -> None:
+    fill_and_grant(tmp_path)
+    before = grants_in(rows_of(tmp_path))
+    in_core(tmp_path, change)
+    put_rows(tmp_path, rows_of(tmp_path) | before)
+
+    async def look(core: Core) -> None:
+        assert (await core.call(ops.Status())).read_only
+        assert not await may_read(core, MINE)
+        assert not await may_read(core, OTHER)
+        assert await may_read(core, OTHER, OWNER)
+        assert GRANTS_ARE_OTHERS in (await core.call(ops.Check())).problems
+        with pytest.raises(StoreCorruptError, match="store-accept"):
+            await core.call(requests.GrantAdd(grant("three")))
+        assert [each.name for each in (await core.call(requests.GrantList())).grants] == ["one", "two"]
+
+    async def mend(core: Core) -> None:
+        await core.call(requests.GrantRemove("two"))
+        assert not await may_read(core, MINE)
+        await core.call(ops.StoreAccept())
+        await sound(core)
+
+    async def sound(core: Core) -> None:
+        assert not (await core.call(ops.Status())).read_only
+        assert await may_read(core, MINE)
+        assert not await may_read(core, OTHER)
+        assert (await core.call(ops.Check())).problems == ()
+
+    in_core(tmp_path, look)
+    in_core(tmp_path, look)
+    in_core(tmp_path, mend)
+    in_core(tmp_path, sound)
+
+
+def test_if_a_record_of_one_was_taken_out_none_is_in_force(tmp_path: Path) -> None:
+    fill_and_grant(tmp_path)
+    rows = rows_of(tmp_path)
+    del rows[next(iter(grants_in(rows)))]
+    put_rows(tmp_path, rows)
+
+    async def test(core: Core) -> None:
+        assert not await may_read(core, MINE)
+        assert not await may_read(core, OTHER)
+        assert GRANTS_ARE_OTHERS in (await core.call(ops.Check())).problems
+
+    in_core(tmp_path, test)
+
+
+@pytest.mark.parametrize("change", [remove_two, narrow_two])
+def test_in_an_older_copy_of_the_store_none_is_in_force_until_it_is_accepted(
+    tmp_path: Path, change: Callable[[Core], Awaitable[None]]
+) -> None:
+    fill_and_grant(tmp_path)
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    in_core(tmp_path, change)
+    shutil.rmtree(tmp_path / "store")
+    shutil.move(tmp_path / "copy", tmp_path / "store")
+
+    async def look(core: Core) -> None:
+        assert (await core.call(ops.Status())).read_only
+        assert not await may_read(core, MINE)
+        assert not await may_read(core, OTHER)
+
+    async def mend(core: Core) -> None:
+        await core.call(requests.GrantRemove("two"))
+        await look(core)
+
+    async def accept(core: Core) -> None:
+        await look(core)
+        assert [each.name for each in (await core.call(requests.GrantList())).grants] == ["one"]
+        await core.call(ops.StoreAccept())
+        assert await may_read(core, MINE)
+        assert not await may_read(core, OTHER)
+        assert (await core.call(ops.Check())).problems == ()
+
+    in_core(tmp_path, look)
+    in_core(tmp_path, mend)
+    in_core(tmp_path, accept)
+
+
+def test_a_crash_leaves_those_that_were_answered_and_no_doubt(tmp_path: Path) -> None:
+    """The lock's owner is another daemon's matter; the copies are as a crash would leave them."""
+    said: list[tuple[str, ...]] = []
+
+    def crash(*names: str) -> None:
+        for part in ("store", "keyring", "config"):
+            shutil.copytree(tmp_path / part, tmp_path / f"crash{len(said)}" / part)
+        said.append(names)
+
+    async def change(core: Core) -> None:
+        crash()
+        await core.call(requests.GrantAdd(grant("one")))
+        crash("one")
+        await core.call(requests.GrantAdd(grant("one"), replace=True))
+        await core.call(requests.GrantAdd(grant("two")))
+        crash("one", "two")
+        await core.call(requests.GrantRemove("one"))
+        crash("two")
+
+    in_core(tmp_path, change)
+    for number, names in enumerate(said):
+
+        async def look(core: Core, names: tuple[str, ...] = names) -> None:
+            assert not (await core.call(ops.Status())).read_only
+            assert tuple(each.name for each in (await core.call(requests.GrantList())).grants) == names
+            assert (await core.call(ops.Check())).problems == ()
+
+        in_core(tmp_path / f"crash{number}", look)
+
+
+def test_the_name_of_one_that_does_not_open_can_be_had_again(tmp_path: Path) -> None:
+    async def damage(core: Core) -> None:
+        await fill(core)
+        for name in ("one", "two"):
+            await core.call(requests.GrantAdd(grant(name)))
+        for record in (await core.store.scan(GRANT)).records:
+            await core.store.commit([Put(record.key, record.value[:-1] + bytes([record.value[-1] ^ 1]))])
+
+    in_core(tmp_path, damage)
+
+    async def test(core: Core) -> None:
+        does_not_open = ops.Problem("a grant does not open")
+        assert (await core.call(ops.Check())).problems == (does_not_open, does_not_open)
+        with pytest.raises(ConflictError, match="damaged"):
+            await core.call(requests.GrantAdd(grant("one")))
+        await core.call(requests.GrantAdd(grant("one"), replace=True))
+        await core.call(requests.GrantRemove("two"))
+        with pytest.raises(NoGrantError):
+            await core.call(requests.GrantRemove("two"))
+        assert await may_read(core, MINE)
+        assert (await core.call(ops.Check())).problems == ()
+
+    in_core(tmp_path, test)
+
+
+def test_a_backup_brings_its_grants_back_and_they_are_in_force(tmp_path: Path) -> None:
+    (old := tmp_path / "old").mkdir()
+    fill_and_grant(old)
+    (new := tmp_path / "new").mkdir()
+    shutil.copytree(old / "config", new / "config")
+    file = bytearray()
+
+    async def keep(core: Core) -> None:
+        part = await core.call(ops.Backup())
+        file.extend(part.value.reveal())
+        assert part.last
+
+    async def restore(core: Core) -> None:
+        await core.call(requests.GrantAdd(grant("three", PermissionSet.ALL, EverySecret())))
+        await core.call(ops.Restore(SecretValue(bytes(file)), last=True))
+        await look(core)
+
+    async def look(core: Core) -> None:
+        assert [each.name for each in (await core.call(requests.GrantList())).grants] == ["one", "two"]
+        assert await may_read(core, MINE)
+        assert (await core.call(ops.Check())).problems == ()
+
+    in_core(old, keep)
+    in_core(new, restore)
+    in_core(new, look)
+
+
+def test_the_use_of_a_key_for_one_is_counted(tmp_path: Path) -> None:
+    async def uses(core: Core) -> int:
+        return (await core.call(ops.SealStatus())).keyrings[0].uses
+
+    async def test(core: Core) -> None:
+        before = await uses(core)
+        await core.call(requests.GrantAdd(grant()))
+        assert await uses(core) > before
 
     in_core(tmp_path, test)
 

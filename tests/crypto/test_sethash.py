@@ -17,7 +17,7 @@ from secretd.crypto.sethash import Head, SetHash
 from secretd.errors import SealError, StoreCorruptError
 
 SET_HASH = SetHash(fixed_keyring())
-HEAD = Head(7, 2**255 + 3)
+HEAD = Head(7, 2**255 + 3, 2**254 + 5)
 RECORDS = {b"a": b"r" * 60, b"b": b"r" * 60, b"c": b"s" * 60}
 
 

@@ -14,6 +14,7 @@ from secretd.crypto.envelope import open_record
 from secretd.crypto.keyring import Domain, Keyring
 from secretd.crypto.padding import SIZES, pad, unpad
 from secretd.crypto.sealfile import SealFile
+from secretd.crypto.sethash import Head, SetHash
 from secretd.model import SecretValue, SlotKind, Usage, UsageType
 
 PAGE = (ROOT / "docs" / "storage-format.md").read_text(encoding="utf-8")
@@ -43,6 +44,9 @@ def recomputed() -> dict[str, bytes]:
     header = page.record_header(1, 1, int(EXAMPLE["counter"]))
     counters = (int(EXAMPLE["attributes-counter"]), int(EXAMPLE["value-counter"]))
     slot_associated = page.slot_associated(file_id, kind, slot_id)
+    set_hash_key = page.set_hash_key(raw("digest-key"))
+    set_hash = page.set_hash(set_hash_key, {raw("name"): raw("record")})
+    sums, revision = (set_hash, set_hash), int(EXAMPLE["head-revision"])
     return {
         "slot-associated": slot_associated,
         "slot-wrapped": page.box(raw("slot-key"), raw("slot-nonce"), raw("root-key"), slot_associated),
@@ -55,6 +59,10 @@ def recomputed() -> dict[str, bytes]:
         "record": page.record(raw("record-key-1"), header, raw("name"), raw("record-nonce"), plaintext),
         "usage-key": page.usage_key(raw("index-key"), EXAMPLE["usage-type"], EXAMPLE["usage-id"]),
         "digest": bytes.fromhex(page.object_digest(raw("digest-key"), UUID(EXAMPLE["object-id"]).bytes, *counters)),
+        "set-hash-key": set_hash_key,
+        "set-hash": set_hash,
+        "head-key": page.head_key(set_hash_key, raw("head-salt")),
+        "head": page.head(set_hash_key, raw("head-salt"), raw("head-nonce"), revision, sums),
     }
 
 
@@ -80,6 +88,9 @@ GIVEN = {
     "object-id",
     "attributes-counter",
     "value-counter",
+    "head-revision",
+    "head-salt",
+    "head-nonce",
 }
 TEXTS = {"slot-associated", "payload", "keyring-associated", "seal-file"}
 
@@ -113,6 +124,10 @@ def test_secretd_derives_the_example() -> None:
     assert keyring.usage_key(usage) == raw("usage-key")
     counters = (int(EXAMPLE["attributes-counter"]), int(EXAMPLE["value-counter"]))
     assert keyring.digest(UUID(EXAMPLE["object-id"]), *counters) == EXAMPLE["digest"]
+    set_hash = SetHash(keyring)
+    total = set_hash.added(0, raw("name"), raw("record"))
+    assert total.to_bytes(32, "big") == raw("set-hash")
+    assert set_hash.open(raw("head")) == Head(int(EXAMPLE["head-revision"]), total, total)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,30 @@ def usage_key(index: bytes, usage_type: str, usage_id: str) -> bytes:
     return hmac.new(index, message, hashlib.sha256).digest()
 
 
+def set_hash_key(digest: bytes) -> bytes:
+    """Write the key of the set-hash."""
+    return hmac.digest(digest, b"secretd set-hash\x00", "sha256")
+
+
+def set_hash(key: bytes, records: Mapping[bytes, bytes]) -> bytes:
+    """Write the set-hash of records, each a name and a value."""
+    total = 0
+    for name, value in records.items():
+        message = b"member\x00" + len(name).to_bytes(2, "big") + name + value[:14] + value[-16:]
+        total += int.from_bytes(hmac.digest(key, message, "sha256"), "big")
+    return (total % 2**256).to_bytes(32, "big")
+
+
+def head_key(key: bytes, salt: bytes) -> bytes:
+    """Write the key of one head."""
+    return hmac.digest(key, b"head\x00" + salt, "sha256")
+
+
+def head(key: bytes, salt: bytes, nonce: bytes, revision: int, sums: tuple[bytes, bytes]) -> bytes:
+    """Write a head; ``sums`` are the set-hash of all records and that of the grants."""
+    return salt + box(head_key(key, salt), nonce, revision.to_bytes(8, "big") + b"".join(sums), b"secretd head\x00")
+
+
 def object_digest(digest: bytes, object_id: bytes, attributes_counter: int, value_counter: int) -> str:
     """Write the digest of a secret."""
     message = b"secretd digest\x00" + object_id
