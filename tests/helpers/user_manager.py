@@ -1,9 +1,4 @@
-"""A real systemd user manager for tests: of a user without rights, and with all that it touches of its own.
-
-Nothing of the machine's own systemd, if it has one, is touched: the manager lives in a mount namespace of its own, in
-which /run is empty and /sys/fs/cgroup is the unified hierarchy, and in a control group of its own.  When the test ends,
-however it does, all that the manager started is killed by that group.
-"""
+"""A real systemd user manager for tests: of a user without rights, in places of its own (helpers.living_systemd)."""
 
 from __future__ import annotations
 
@@ -11,9 +6,7 @@ import json
 import os
 import select
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -22,44 +15,12 @@ from typing import Any, Self
 import pytest
 
 from helpers.daemon import DEADLINE_S
+from helpers.living_systemd import SYSTEMD, may_run, start_manager
 from helpers.users import as_user
 
-SYSTEMD = Path("/usr/lib/systemd/systemd")
-
-_PROBE = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && test -w /sys/fs/cgroup/cgroup.procs"
-
-
-def _possible() -> bool:
-    if os.geteuid() != 0 or not SYSTEMD.exists() or shutil.which("unshare") is None:
-        return False
-    probe = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _PROBE]
-    return subprocess.run(probe, check=False, capture_output=True).returncode == 0
-
-
 needs_user_manager = pytest.mark.skipif(
-    not _possible(), reason="a user manager of its own needs systemd, and root who may mount and make control groups"
+    not may_run(), reason="a user manager of its own needs systemd, and root who may mount and make control groups"
 )
-
-# sd_booted(3) looks for /run/systemd/system, and without it a user manager does not start.
-_RUN = """
-set -eu
-uid=$1 name=$2
-shift 2
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/systemd/system
-group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/$name
-mkdir "$group"
-chown -R "$uid:$uid" "$group"
-sh -c 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"' sh "$group" "$@" </dev/null &
-manager=$!
-# Until the test closes this, or is gone.
-read -r _ || true
-# Not by asking the manager: it would wait for a unit that hangs, as one under test may.
-echo 1 >"$group/cgroup.kill"
-wait "$manager" || true
-until find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; do sleep 0.05; done
-"""
 
 # All that the units under test pull in, instead of what the machine's packages have put there.
 _TARGETS = ("basic", "default", "sockets", "shutdown", "exit")
@@ -95,7 +56,8 @@ class UserManager:
             shutil.copy(f"/usr/lib/systemd/user/{target}.target", self.units)
         shutil.copy("/usr/lib/systemd/user/systemd-exit.service", self.units)
         self.own(root)
-        self._process = self._start(root)
+        manager = (*as_user(uid), str(SYSTEMD), "--user", "--unit=basic.target")
+        self._process = start_manager(manager, uid, root, self.environment, self._log)
 
     def own(self, root: Path) -> None:
         """Make all below ``root`` the user's."""
@@ -124,30 +86,6 @@ class UserManager:
     def close(self) -> None:
         """End it, and all that it started."""
         self._process.communicate(timeout=DEADLINE_S)
-
-    def _start(self, root: Path) -> subprocess.Popen[bytes]:
-        group = f"secretd-test-{os.getpid()}-{time.monotonic_ns()}"
-        manager = (*as_user(self.uid), str(SYSTEMD), "--user", "--unit=basic.target")
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _RUN, "sh", str(self.uid), group]
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, self._log.open("wb") as log:
-            told.settimeout(DEADLINE_S)
-            told.bind(str(root / "notify"))
-            (root / "notify").chmod(0o666)
-            process = subprocess.Popen(
-                [*command, *manager],
-                env={**self.environment, "NOTIFY_SOCKET": str(root / "notify")},
-                cwd=root,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                while b"READY=1" not in told.recv(4_096).splitlines():
-                    pass
-            except TimeoutError:
-                process.communicate(timeout=DEADLINE_S)
-                raise AssertionError(f"the user manager does not run: {self._log.read_text()}") from None
-        return process
 
     def __enter__(self) -> Self:
         return self
