@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -16,6 +17,7 @@ from helpers.daemon import DEADLINE_S
 from helpers.libvirt_client import LIFECYCLE, LibvirtClient
 from helpers.libvirt_peer import Refused
 from helpers.libvirt_place import may_define
+from helpers.libvirt_raw import RawConnection
 from helpers.libvirt_secretd import system_secretd
 from helpers.libvirt_target import Target
 from helpers.users import NOBODY, as_user, python_as, root_only
@@ -97,6 +99,21 @@ def test_a_connection_that_is_open_has_what_is_granted_now(host: Host) -> None:
         for request in (usage, GetValue(secret)):
             with pytest.raises(NotFoundError):
                 client.call(request)
+
+
+def test_so_has_one_at_libvirts_door(host: Host) -> None:
+    reading = ("--name", "all", "--anyone", "--allow", "read-only")
+    host.root("grant-add", *reading, "--all")
+    with RawConnection(host.target, uid=NOBODY) as client:
+        client.open(host.target.uri)
+        ((ceph, *_),) = client.call("LOOKUP_BY_USAGE", 2, "client.one")["result"]
+        for change, said in (
+            (("grant-add", "--replace", *reading, "--usage", "tls"), {"error": [66, 30, 2]}),  # there is no such secret
+            (("grant-add", "--replace", *reading, "--usage", "ceph"), {"result": ["open sesame"]}),
+            (("grant-remove", "all"), {"error": [88, 55, 2]}),  # access is denied
+        ):
+            host.root(*change)
+            assert client.call("GET_VALUE", (UUID(ceph), 2, "client.one"), 0) == said
 
 
 def test_the_same_is_granted_at_libvirts_door(host: Host) -> None:
