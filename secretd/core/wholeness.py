@@ -2,8 +2,8 @@
 
 Two things say so: the head, which is part of the store and changes with every commit, and the high-water mark, which
 is kept outside of it.  A store whose head is missing, does not open, or is behind the mark, lacks something.  So does
-one with other grants than the head says, which is found where they are read.  It is read-only, and no grant is in force,
-until an operator has accepted that.
+one with other grants than the head says, which is found where they are read.  It is read-only, and no grant is in
+force, until an operator has accepted that.
 
 Source: docs/storage-format.md, "The set-hash and the head" and "The high-water mark".
 """
