@@ -19,7 +19,7 @@ from secretd import operations as ops
 from secretd.documents.messages import write_request
 from secretd.documents.secret import write_secret
 from secretd.grants import EverySecret, Grant, Principal, PrincipalKind
-from secretd.model import Attributes, Caller, Mode, Permission, SecretDocument, SecretValue, Usage, UsageType
+from secretd.model import Attributes, Caller, Digest, Mode, Permission, SecretDocument, SecretValue, Usage, UsageType
 from secretd.wire import xdr
 from secretd.wire.libvirt import Packet, frame
 from secretd.wire.libvirt_procedures import (
@@ -41,6 +41,9 @@ USAGE, WITHIN, BEYOND = Usage(UsageType.CEPH, "client.a"), Usage(UsageType.CEPH,
 """The secret's usage; others that it could get, in the type and pattern of this one and beyond them."""
 
 VALUE, NEW_VALUE = SecretValue(b"a value that is there"), SecretValue(b"another value")
+
+OLD = Digest("0" * 32)
+"""A digest that no secret has."""
 
 STATES: Final[Mapping[str, There | None]] = {
     "absent": None,
@@ -74,15 +77,18 @@ def requests_about(state: There | None) -> dict[str, AnyRequest]:
         "set-xml with a usage beyond it": ops.SetXml(SECRET, described(usage=BEYOND)),
         "set-xml without a usage": ops.SetXml(SECRET, described(usage=None)),
         "set-xml of a new one with this usage": ops.SetXml(THIRD, SecretDocument(Attributes(USAGE))),
+        "set-xml with an old digest": ops.SetXml(SECRET, described(), OLD),
         "define": ops.Define(described()),
         "define with another type of usage": ops.Define(described(usage=retyped)),
         "define of a new one": ops.Define(SecretDocument(Attributes(WITHIN))),
         "set-value": ops.SetValue(SECRET, NEW_VALUE, ephemeral=kept_in_memory and known.ephemeral),
         "set-value of what is there": ops.SetValue(SECRET, NEW_VALUE, create=False),
+        "set-value with an old digest": ops.SetValue(SECRET, NEW_VALUE, digest=OLD),
         "generate-value": ops.GenerateValue(SECRET, 8),
         "get-xml": ops.GetXml(SECRET),
         "get-value": ops.GetValue(SECRET),
         "delete": ops.Delete(SECRET),
+        "delete with an old digest": ops.Delete(SECRET, OLD),
         "list": ops.List(),
         "count": ops.Count(),
         "lookup-by-id": ops.LookupById(SECRET),
@@ -342,7 +348,7 @@ def _calls(request: AnyRequest) -> Iterator[tuple[Procedure, bytes]]:
             yield Procedure.SECRET_GET_XML_DESC, flagged()(request.secret)
         case ops.GetValue():
             yield Procedure.SECRET_GET_VALUE, flagged()(request.secret)
-        case ops.Delete():
+        case ops.Delete(digest=None):
             yield Procedure.SECRET_UNDEFINE, ref(request.secret)
         case ops.LookupById():
             yield Procedure.SECRET_LOOKUP_BY_UUID, request.secret.bytes

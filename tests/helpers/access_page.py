@@ -175,6 +175,8 @@ def _read(holder: Holder, request: Any, secrets: Secrets) -> str:
     (need,) = NEEDS[ops.BY_REQUEST[type(request)].name].values()
     if not holder.holds(need.permission, Target(request.secret, secret.attributes)):
         return "access-denied"
+    if _has_stale_digest(request):
+        return "digest-mismatch"
     if isinstance(request, ops.GetValue):
         if secret.attributes.private:
             return "private"
@@ -184,6 +186,11 @@ def _read(holder: Holder, request: Any, secrets: Secrets) -> str:
 
 def _look_up(holder: Holder, request: Any, secrets: Secrets) -> str:
     return ALLOWED if _with_usage(request.usage, secrets) & holder.seen(secrets) else "no-secret"
+
+
+def _has_stale_digest(request: Any) -> bool:
+    """Whether a digest is given: here that is never the secret's."""
+    return getattr(request, "digest", None) is not None
 
 
 def _with_usage(usage: Usage | None, secrets: Secrets) -> set[UUID]:
@@ -202,7 +209,7 @@ def _describe(holder: Holder, request: Any, secrets: Secrets) -> str:
         return _make(holder, request, secret, wanted, secrets)
     if not holder.sees(secret, secrets):
         return _make_hidden(holder, request, secret, wanted, secrets)
-    judged = _change(holder, _need(request, When.THERE), secret, before, wanted)
+    judged = _change(holder, request, When.THERE, secret, before, wanted)
     return "conflict" if judged == ALLOWED and _with_usage(wanted.usage, secrets) - {secret} else judged
 
 
@@ -211,23 +218,26 @@ def _give_value(holder: Holder, request: Any, secrets: Secrets) -> str:
     wanted = Attributes(ephemeral=isinstance(request, ops.SetValue) and request.ephemeral)
     if before is None:
         return _make(holder, request, secret, wanted, secrets)
-    need = _need(request, When.WITH_VALUE if before.has_value else When.WITHOUT_VALUE)
-    may_append = need.permission is Permission.APPEND and holder.holds(
-        need.permission, Target(secret, before.attributes)
-    )
+    when = When.WITH_VALUE if before.has_value else When.WITHOUT_VALUE
+    permission = _need(request, when).permission
+    may_append = permission is Permission.APPEND and holder.holds(permission, Target(secret, before.attributes))
     if not holder.sees(secret, secrets) and not may_append:
         return _make_hidden(holder, request, secret, wanted, secrets)
-    return _change(holder, need, secret, before, before.attributes)
+    return _change(holder, request, when, secret, before, before.attributes)
 
 
 def _need(request: AnyRequest, when: When) -> Need:
     return NEEDS[ops.BY_REQUEST[type(request)].name][when]
 
 
-def _change(holder: Holder, need: Need, secret: UUID, before: There, wanted: Attributes) -> str:
+def _change(holder: Holder, request: Any, when: When, secret: UUID, before: There, wanted: Attributes) -> str:
     """Judge a change, on the secret as it is and as it would be."""
-    as_it_is, as_it_would_be = Target(secret, before.attributes), Target(secret, wanted)
-    may = all(holder.holds(need.permission, target) for target in (as_it_is, as_it_would_be))
+    need, as_it_is, as_it_would_be = _need(request, when), Target(secret, before.attributes), Target(secret, wanted)
+    if not holder.holds(need.permission, as_it_is):
+        return "access-denied"
+    if _has_stale_digest(request):
+        return "digest-mismatch"
+    may = holder.holds(need.permission, as_it_would_be)
     if need.saves and not wanted.ephemeral:
         may = may and holder.holds(Permission.SAVE, as_it_would_be)
     if before.has_value and wanted.usage != before.attributes.usage:
@@ -237,7 +247,11 @@ def _change(holder: Holder, need: Need, secret: UUID, before: There, wanted: Att
 
 def _make(holder: Holder, request: Any, secret: UUID, wanted: Attributes, secrets: Secrets) -> str:
     """Judge what makes a secret, if it makes one."""
-    if isinstance(request, ops.GenerateValue) or (isinstance(request, ops.SetValue) and not request.create):
+    if (
+        _has_stale_digest(request)
+        or isinstance(request, ops.GenerateValue)
+        or (isinstance(request, ops.SetValue) and not request.create)
+    ):
         return "no-secret"
     need, target = _need(request, When.NEW), Target(secret, wanted)
     if not holder.holds(need.permission, target):
