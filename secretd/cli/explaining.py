@@ -100,6 +100,7 @@ def _object(words: Sequence[str]) -> tuple[UUID | None, Usage | None]:
 
 
 def _caller(who: Sequence[str]) -> dict[str, Any]:
+    """Read who is meant: the fields of Explain that describe him."""
     named: dict[str, list[str]] = {"user": [], "group": [], "unit": []}
     for word in who:
         kind, _, name = word.partition(":")
@@ -108,23 +109,20 @@ def _caller(who: Sequence[str]) -> dict[str, Any]:
         named[kind].append(name)
     if len(named["user"]) > 1 or len(named["unit"]) > 1:
         raise click.UsageError("who asks is one user at most, and of one unit.")
-    groups = [number_of(PrincipalKind.GROUP, name, "--as") for name in named["group"]]
-    user = _user(named["user"][0]) if named["user"] else {}
-    return {
-        **user,
-        "groups": tuple(map(Group, dict.fromkeys([*user.get("groups", ()), *groups]))),
-        "unit": next(iter(named["unit"]), None),
-    }
+    uid, gid, groups = _user(named["user"][0]) if named["user"] else (None, None, [])
+    groups += [number_of(PrincipalKind.GROUP, name, "--as") for name in named["group"]]
+    unit = next(iter(named["unit"]), None)
+    return {"uid": uid, "gid": gid, "groups": tuple(map(Group, dict.fromkeys(groups))), "unit": unit}
 
 
-def _user(name: str) -> dict[str, Any]:
-    """Say what a process of a user's has that he starts himself: his group and all others that he is in."""
+def _user(name: str) -> tuple[int, int | None, list[int]]:
+    """Give the ids of a process that a user starts himself: his own, his group's, and those of all that he is in."""
     uid = number_of(PrincipalKind.USER, name, "--as")
     try:
         account = pwd.getpwuid(uid)
     except KeyError:
-        return {"uid": uid}
-    return {"uid": uid, "gid": account.pw_gid, "groups": os.getgrouplist(account.pw_name, account.pw_gid)}
+        return uid, None, []
+    return uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid)
 
 
 # What would come of it.

@@ -238,6 +238,17 @@ def test_usages_are_those_of_the_type(answered: Answered, daemon: Callable[..., 
     assert client.requests == [List(usage_type=UsageType.TLS), List(usage_type=UsageType.TLS, marker=UUID(THIRD))]
 
 
+def test_what_is_to_be_explained_is_offered(answered: Answered, daemon: Callable[..., ScriptedClient]) -> None:
+    one = entry(ID, Usage(UsageType.CEPH, "client.one"))
+    client = daemon(Listed((one,), truncated=False), Listed((one,), truncated=False))
+
+    assert answered("secretctl -c x explain get-v") == ["plain\tget-value\t"]
+    assert answered("secretctl -c x explain get-value ce") == ["plain\tceph\t"]
+    assert client.requests == []
+    assert answered("secretctl -c x explain get-value ceph cl") == ["plain\tclient.one\t"]
+    assert answered("secretctl -c x explain get-value 6") == [f"plain\t{ID}\tceph client.one"]
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -48,6 +48,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "secret-allocate --description d --ephemeral", "secret-allocate --description", id="a-description"
         ),
         pytest.param("secret-lookup volume /disk", "secret-lookup volume", id="a-usage"),
+        pytest.param("explain get-value ceph canary --as user:x", "explain get-value", id="what-is-explained"),
         pytest.param("secret-lookup canary", "secret-lookup", id="no-choice"),
         pytest.param(f"secret-generate-value {ID} --alphabet ab", f"secret-generate-value {ID} --alphabet", id="text"),
         pytest.param(f"secret-generate-value {ID} --length ab", f"secret-generate-value {ID} --length", id="no-number"),

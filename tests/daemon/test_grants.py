@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -51,6 +52,10 @@ class Host:
         done = self._run((sys.executable,), words, given)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def explained(self, *words: str) -> Done:
+        """Have root ask what would come of a request."""
+        return self._run((sys.executable,), ("explain", *words))
 
     def nobody(self, *words: str) -> Done:
         return self._run(python_as(NOBODY), words)
@@ -166,6 +171,27 @@ def test_a_grant_is_listed_shown_and_given_again(host: Host) -> None:
     ]
     host.root("grant-add", "--replace", "-", given=document)
     assert host.root("grant-show", "web") == document
+
+
+def test_what_explain_prints_is_all_that_is_lacking(host: Host) -> None:
+    usage = "it's $(touch /canary) ; \\ é"
+    host.root("secret-define", "-", given=f"<secret><usage type='tls'><name>{usage}</name></usage></secret>")
+    web = host.root("secret-lookup", "tls", usage).strip()
+    host.root("secret-set-value", web, "--plain", "--file", "-", given="open sesame")
+    explained = host.explained("get-value", "tls", usage, "--as", "user:nobody")
+    assert explained.returncode == ExitStatus.REFUSED
+    assert host.nobody("secret-get-value", web).returncode == ExitStatus.DENIED
+
+    program, *words = shlex.split(explained.stdout.splitlines()[-1])
+    assert program == "secretctl"
+    host.root(*words)
+    assert host.explained("get-value", web, "--as", "user:nobody").returncode == ExitStatus.OK
+    assert host.nobody("secret-get-value", web, "--plain").stdout == "open sesame"
+    assert "allow-get-value" in host.nobody("whoami").stdout
+    other = host.root("secret-lookup", "tls", "web").strip()
+    for refused in (["secret-get-value", other], ["secret-dumpxml", web], ["secret-undefine", web], ["secret-list"]):
+        assert host.nobody(*refused).returncode in (ExitStatus.DENIED, ExitStatus.NOT_FOUND)
+    assert host.nobody("explain", "list", "--as", "user:nobody").returncode == ExitStatus.DENIED
 
 
 @contextmanager
