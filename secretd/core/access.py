@@ -27,9 +27,14 @@ READ_ONLY_PERMISSIONS = frozenset({Permission.SEARCH, Permission.GETATTR, Permis
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The object a permission is asked for: a secret as it is, or as it would be after a change."""
+    """The object a permission is asked for: a secret as it is, or as it would be after a change.
 
-    secret: UUID
+    Attributes:
+        secret: its id; None for whichever it is, and then no grant counts that names it by that.
+        attributes: what else is known of it.
+    """
+
+    secret: UUID | None
     attributes: Attributes
 
 

@@ -87,7 +87,7 @@ class _Reach:
     def __init__(self) -> None:
         self._something = _NEVER
         self._everything = _NEVER
-        self._secrets: dict[UUID, float] = {}
+        self._secrets: dict[UUID | None, float] = {}
         self._usages: dict[UsageType, _Usages] = {}
 
     def add(self, scopes: Iterable[Scope], until: float) -> None:

@@ -85,7 +85,7 @@ def _least_scope(lack: Lack) -> Scope:
     usage = lack.target.attributes.usage
     if usage is not None and "*" not in usage.id and _can_be_pattern(usage):
         return UsageLike(usage.type, usage.id)
-    if lack.keeps_id:
+    if lack.keeps_id and lack.target.secret is not None:
         return ThatSecret(lack.target.secret)
     if usage is None:
         return UsageLike(UsageType.NONE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from uuid import UUID, uuid4
 
 from secretd import limits
@@ -46,12 +46,14 @@ class _Change:
         caller, secret: who, and which.
         digest: what it must still have.
         sets_value: if it is there, its value is set and nothing else is changed.
+        off_disk: it must not be one that is kept on disk, if it is there.
     """
 
     caller: Caller
     secret: UUID
     digest: Digest | None = None
     sets_value: bool = False
+    off_disk: bool = False
 
     def permission(self, before: SecretState | None) -> Permission:
         """Say what the change needs: to append is to take nothing away. Source: docs/access.md, "Permissions"."""
@@ -119,11 +121,9 @@ class Secrets:
                 if not request.create:
                     raise _no_secret()
                 return Attributes(ephemeral=request.ephemeral), request.value
-            if request.ephemeral and not before.attributes.ephemeral:
-                raise OperationInvalidError("the secret exists and is not ephemeral; the value was not set")
             return before.attributes, request.value
 
-        change = _Change(caller, request.secret, request.digest, sets_value=True)
+        change = _Change(caller, request.secret, request.digest, sets_value=True, off_disk=request.ephemeral)
         return await self._change(change, decide)
 
     async def generate_value(self, caller: Caller, request: ops.GenerateValue) -> ops.Changed:
@@ -213,10 +213,9 @@ class Secrets:
             before = found if found is not None and self._shows(change, found) else None
             self._authorise_before(change, before)
             wanted, value = decide(before)
-            self._authorise_after(change, before, Target(change.secret, wanted))
+            self._authorise_after(change, before, wanted)
             if found is not before:
-                # Whoever might have made it learns that it is there, and nothing more.
-                raise ConflictError("this id is not free")
+                await self._refuse_new(change.secret, wanted)
             _keep_private(before, wanted)
             with self._events.watching():
                 state = await self._put(before, change.secret, wanted, value, change.caller.uid)
@@ -232,24 +231,47 @@ class Secrets:
         """Whether the secret is there for who changes it; else he is answered as if it were not."""
         if self._access.allows(change.caller, Permission.GETATTR, state.target):
             return True
-        # Who may append may do so once to what he cannot see, as he may have made it himself.
+        # Who may append may do so once to what he cannot see, as he may have made it himself; of what is against it he
+        # is told nothing.
         permission = change.permission(state)
-        return permission is Permission.APPEND and self._access.allows(change.caller, permission, state.target)
+        if permission is not Permission.APPEND or not self._access.allows(change.caller, permission, state.target):
+            return False
+        try:
+            self._check_fits(change, state)
+        except (DigestMismatchError, OperationInvalidError):
+            return False
+        return True
+
+    def _check_fits(self, change: _Change, before: SecretState) -> None:
+        """Check that the secret is as who changes it takes it to be."""
+        self._check_digest(before, change.digest)
+        if change.off_disk and not before.attributes.ephemeral:
+            raise OperationInvalidError("the secret exists and is not ephemeral; the value was not set")
 
     def _authorise_before(self, change: _Change, before: SecretState | None) -> None:
         if before is not None:
             self._access.require(change.caller, change.permission(before), before.target)
-            self._check_digest(before, change.digest)
+            self._check_fits(change, before)
         elif change.digest is not None:
             raise _no_secret()
 
-    def _authorise_after(self, change: _Change, before: SecretState | None, after: Target) -> None:
+    def _authorise_after(self, change: _Change, before: SecretState | None, wanted: Attributes) -> None:
+        usage = before.attributes.usage if before is not None else None
+        renames = wanted.usage is not usage and wanted.usage != usage
+        # Who looks for a usage believes whoever gave it: one id's scope is none for the names of all others.
+        after = Target(None if renames and wanted.usage is not None else change.secret, wanted)
         self._access.require(change.caller, change.permission(before), after)
-        if not after.attributes.ephemeral and (before is None or not change.sets_value):
+        if not wanted.ephemeral and (before is None or not change.sets_value):
             self._access.require(change.caller, Permission.SAVE, after)
-        if before is not None and before.has_value and before.attributes.usage != after.attributes.usage:
+        if renames and before is not None and before.has_value:
             # A new usage opens the old value to whoever may read by that usage, so it is as good as reading it.
             self._access.require(change.caller, Permission.READ_SECURE, before.target)
+
+    async def _refuse_new(self, secret: UUID, wanted: Attributes) -> NoReturn:
+        """Refuse to make what is there: whoever might have made it learns that it is, and nothing more."""
+        if wanted.usage is not None:
+            await self._check_usage_free(secret, wanted.usage)
+        raise ConflictError("this id is not free")
 
     async def _put(
         self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int

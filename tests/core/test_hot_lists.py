@@ -192,16 +192,16 @@ class TestKeptPages:
         in_core(tmp_path, test)
 
     def test_none_is_shown_to_who_may_not_see_all(self, tmp_path: Path) -> None:
-        seen: set[int] = set()
+        seen: set[UUID | None] = set()
 
         def policy(_caller: Caller, _permission: Permission, target: Target | Everything | None) -> bool:
-            return not seen or target is None or (isinstance(target, Target) and target.secret.int in seen)
+            return not seen or target is None or (isinstance(target, Target) and target.secret in seen)
 
         async def test(core: Core) -> None:
             for number in (1, 2):
                 await core.call(define(number))
             all_of_them = await core.call(ops.List())
-            seen.add(2)
+            seen.add(UUID(int=2))
             assert [entry.secret.int for entry in (await core.call(ops.List())).entries] == [2]
             seen.clear()
             assert await core.call(ops.List()) is all_of_them

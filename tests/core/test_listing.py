@@ -155,7 +155,7 @@ def hiding_multiples_of_three(_caller: Caller, permission: Permission, target: T
     """Grant everything, but getattr on some."""
     if target is None or permission is not Permission.GETATTR:
         return True
-    return isinstance(target, Target) and target.secret.int % 3 != 0
+    return isinstance(target, Target) and target.secret is not None and target.secret.int % 3 != 0
 
 
 def granting_each(_caller: Caller, _permission: Permission, target: Target | Everything | None) -> bool:

@@ -195,8 +195,7 @@ class Matrix:
         """Whether an answer has to be the same, byte by byte, whether or not there is a secret that is not seen."""
         if expected == ALLOWED:
             return isinstance(request, ops.List | ops.Count)
-        # The two exceptions: what could be made, but is there, and what may be appended to unseen.
-        return expected not in ("conflict", "digest-mismatch")
+        return expected != "conflict"
 
 
 async def connect(core: Core, door: str) -> Door:

@@ -221,7 +221,7 @@ def _give_value(holder: Holder, request: Any, secrets: Secrets) -> str:
     when = When.WITH_VALUE if before.has_value else When.WITHOUT_VALUE
     permission = _need(request, when).permission
     may_append = permission is Permission.APPEND and holder.holds(permission, Target(secret, before.attributes))
-    if not holder.sees(secret, secrets) and not may_append:
+    if not holder.sees(secret, secrets) and (not may_append or _has_stale_digest(request)):
         return _make_hidden(holder, request, secret, wanted, secrets)
     return _change(holder, request, when, secret, before, before.attributes)
 
@@ -232,7 +232,8 @@ def _need(request: AnyRequest, when: When) -> Need:
 
 def _change(holder: Holder, request: Any, when: When, secret: UUID, before: There, wanted: Attributes) -> str:
     """Judge a change, on the secret as it is and as it would be."""
-    need, as_it_is, as_it_would_be = _need(request, when), Target(secret, before.attributes), Target(secret, wanted)
+    need, as_it_is = _need(request, when), Target(secret, before.attributes)
+    as_it_would_be = _as_it_would_be(secret, before.attributes, wanted)
     if not holder.holds(need.permission, as_it_is):
         return "access-denied"
     if _has_stale_digest(request):
@@ -245,6 +246,11 @@ def _change(holder: Holder, request: Any, when: When, secret: UUID, before: Ther
     return ALLOWED if may else "access-denied"
 
 
+def _as_it_would_be(secret: UUID, before: Attributes, wanted: Attributes) -> Target:
+    """Give what a change leads to; with a usage that is new to the secret, scopes of its id do not count."""
+    return Target(secret if wanted.usage in (None, before.usage) else _NEW, wanted)
+
+
 def _make(holder: Holder, request: Any, secret: UUID, wanted: Attributes, secrets: Secrets) -> str:
     """Judge what makes a secret, if it makes one."""
     if (
@@ -253,7 +259,7 @@ def _make(holder: Holder, request: Any, secret: UUID, wanted: Attributes, secret
         or (isinstance(request, ops.SetValue) and not request.create)
     ):
         return "no-secret"
-    need, target = _need(request, When.NEW), Target(secret, wanted)
+    need, target = _need(request, When.NEW), _as_it_would_be(secret, Attributes(), wanted)
     if not holder.holds(need.permission, target):
         return "access-denied"
     if need.saves and not wanted.ephemeral and not holder.holds(Permission.SAVE, target):
