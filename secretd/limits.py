@@ -66,6 +66,9 @@ GRANTS = Limit(4_096, "grants", source="ours; all of them are in memory, and ask
 GRANTS_NAMED = Limit(
     32, "grants", source="ours; of those that give one permission", seen="a reply does not name the others"
 )
+GROUPS_NAMED = Limit(
+    1_024, "groups", source="ours; Linux lets a process be in 65,536", seen="whoami only counts the others"
+)
 GRANT_SCOPES = Limit(64, "scopes", source="ours; of one grant: grants add up", seen="invalid-document")
 GRANT_PATTERNS_BYTES = Limit(
     6_144,

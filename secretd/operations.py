@@ -301,7 +301,8 @@ class You(Reply):
     executable_trusted: Annotated[
         bool | None, Help("whether that file is there and nobody but root can change it, so that a grant can name it")
     ] = None
-    groups: Annotated[tuple[Group, ...], Help("supplementary groups")] = ()
+    groups: Annotated[tuple[Group, ...], Help("supplementary groups, the first of very many")] = ()
+    further_groups: Annotated[int | None, Help("how many more there are, if not all are named", 1)] = None
     permissions: Annotated[tuple[Held, ...], Help("what it may do, and by what")] = ()
 
 
@@ -328,7 +329,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus(Reply):
-    """The state of the daemon. What only an open keyring can tell is left out while it is sealed."""
+    """The state of the daemon. What only an open keyring can tell is left out while it is sealed.
+
+    So is what not everybody may know: the numbers of secrets are for who may see all or administers, the
+    revision and all bounds but one's own quota for who administers.
+    """
 
     version: Annotated[str, Help("the daemon's version")]
     mode: Annotated[Mode, Help("whom it serves")]
@@ -350,7 +355,8 @@ class DaemonStatus(Reply):
         bool, Help("whether the daemon may see which files others' processes run; else no grant by executable matches")
     ] = False
     bounds: Annotated[
-        tuple[Bound, ...], Help("what is bounded, and for others than root what is left of their quota")
+        tuple[Bound, ...],
+        Help("what is bounded: all that is to administrators, and to others than root what is left of their quota"),
     ] = ()
 
 

@@ -24,6 +24,7 @@ _EVIDENCE = {
     "executable": "/proc",
     "executable_trusted": "owners and modes on the path",
     "groups": "SO_PEERGROUPS",
+    "further_groups": "SO_PEERGROUPS",
 }
 """Where the daemon knows from what it says of a caller."""
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from secretd import __version__, limits
 from secretd import operations as ops
-from secretd.core.access import Access
+from secretd.core.access import EVERYTHING, Access
 from secretd.core.backup import Backups
 from secretd.core.checking import Checking
 from secretd.core.ephemeral import EphemeralSecrets
@@ -310,7 +310,8 @@ class Service:
             invocation=unit.invocation if unit else None,
             executable=executable.path if executable else None,
             executable_trusted=executable.trusted if executable else None,
-            groups=tuple(map(Group, caller.groups)),
+            groups=tuple(map(Group, caller.groups[: limits.GROUPS_NAMED])),
+            further_groups=max(len(caller.groups) - limits.GROUPS_NAMED, 0) or None,
             permissions=self._sources.held(caller),
         )
 
@@ -334,14 +335,17 @@ class Service:
         )
         if seal.state is SealState.SEALED:
             return always
-        persistent, ephemeral = await self._secrets.counts()
+        administers = self._access.allows(caller, Permission.ADMIN, None)
+        sees_all = administers or self._access.allows(caller, Permission.GETATTR, EVERYTHING)
+        persistent, ephemeral = await self._secrets.counts() if sees_all else (None, None)
+        of_all = (*self._bounds(), *await self._uses.bounds()) if administers else ()
         return replace(
             always,
             keyring_version=seal.keyring_version,
             store=self._store.kind_name,
-            revision=await self._store.revision(),
+            revision=await self._store.revision() if administers else None,
             read_only=not self._wholeness.is_whole,
             persistent=persistent,
             ephemeral=ephemeral,
-            bounds=(*self._bounds(), *await self._uses.bounds(), *await self._quotas.bounds(caller.uid)),
+            bounds=(*of_all, *await self._quotas.bounds(caller.uid)),
         )

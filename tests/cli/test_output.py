@@ -178,6 +178,7 @@ JSON_OF_REPLIES = [
             "executable": "/usr/sbin/nginx",
             "executable_trusted": True,
             "groups": [{"gid": 1}],
+            "further_groups": None,
             "permissions": [
                 {"name": "read", "owner": True, "grants": []},
                 {"name": "read-secure", "owner": False, "grants": [{"name": "web"}]},

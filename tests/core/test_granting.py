@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -37,7 +38,7 @@ from secretd.grants import (
     ThatSecret,
     UsageLike,
 )
-from secretd.model import Attributes, Caller, Permission, SecretDocument, SecretValue, Usage, UsageType
+from secretd.model import Attributes, Caller, Permission, SealState, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Put
 
 ALICE = Caller(uid=OWNER.uid + 1_000, gid=1, pid=1, groups=(7,))
@@ -465,6 +466,38 @@ def test_a_backup_brings_its_grants_back_and_they_are_in_force(tmp_path: Path) -
     in_core(old, keep)
     in_core(new, restore)
     in_core(new, look)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "scope", "read_only", "told"),
+    [
+        pytest.param({Permission.APPEND, Permission.SAVE}, EverySecret(), False, set(), id="append-only"),
+        pytest.param({Permission.SEARCH, Permission.GETATTR}, ThatSecret(MINE), False, set(), id="sees-one"),
+        pytest.param({Permission.GETATTR}, EverySecret(), False, {"counts"}, id="sees-all"),
+        pytest.param({Permission.ADMIN}, EverySecret(), False, {"counts", "bounds", "revision"}, id="administers"),
+        pytest.param(set(Permission), EverySecret(), True, {"counts"}, id="all-on-a-read-only-connection"),
+    ],
+)
+def test_status_tells_of_others_secrets_only_who_may_know(
+    tmp_path: Path, permissions: set[Permission], scope: Scope, read_only: bool, told: set[str]
+) -> None:
+    async def test(core: Core) -> None:
+        core.service.watch_bounds(lambda: (ops.Bound("connections", 1, 2),))
+        await fill(core)
+        given = Grant("one", None, Principal(PrincipalKind.USER, ALICE.uid), frozenset(permissions), (scope,))
+        await core.call(requests.GrantAdd(given))
+        status = await core.call(ops.Status(), replace(ALICE, read_only=read_only))
+        counts = (2, 0) if "counts" in told else (None, None)
+        assert (status.persistent, status.ephemeral) == counts
+        assert (status.revision is not None) == ("revision" in told)
+        bounds = {bound.name for bound in status.bounds}
+        his_own = {"your secrets", "your bytes"}
+        assert his_own <= bounds
+        assert bool(bounds - his_own) == ("bounds" in told)
+        # Monitoring needs no more than a grant of something for these.
+        assert (status.state, status.read_only) == (SealState.OPEN, False)
+
+    in_core(tmp_path, test)
 
 
 def test_the_use_of_a_key_for_one_is_counted(tmp_path: Path) -> None:

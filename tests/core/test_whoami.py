@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from helpers.core import OWNER, Core, make_seal, open_core
+from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import Access
 from secretd.core.grantstore import Grants
 from secretd.core.service import Service
+from secretd.documents.messages import write_reply
 from secretd.model import Executable, Mode, PeerStatus, Process, Unit
 from secretd.store.registry import open_store
 
@@ -66,6 +68,18 @@ def test_whoami_says_what_is_known_of_the_process(
         you = await core.call(ops.Whoami(), replace(OWNER, label="unconfined", process=process))
         assert you.label == "unconfined"
         assert (you.unit, you.invocation, you.executable, you.executable_trusted) == said
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(("groups", "named", "further"), [(0, 0, None), (1_024, 1_024, None), (65_536, 1_024, 64_512)])
+def test_whoami_names_so_many_groups_and_counts_the_others(
+    tmp_path: Path, groups: int, named: int, further: int | None
+) -> None:
+    async def test(core: Core) -> None:
+        you = await core.call(ops.Whoami(), replace(OWNER, groups=tuple(range(groups))))
+        assert (len(you.groups), you.further_groups) == (named, further)
+        assert len(write_reply(0, ops.BY_REQUEST[ops.Whoami], you)) < limits.MESSAGE_BYTES
 
     run(tmp_path, test)
 
