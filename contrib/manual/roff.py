@@ -41,8 +41,8 @@ def roff(markdown: str) -> str:
 
 
 def tagged(term: str, explained: str) -> str:
-    """Render a term and what it means, both in Markdown."""
-    return "".join(f"{line}\n" for line in (".TP", inline(term), *_filled(explained)))
+    """Render a term, in Markdown, and what it means, a text as it is: what a program's help says is no Markdown."""
+    return "".join(f"{line}\n" for line in (".TP", inline(term), *_wrapped(escaped(" ".join(explained.split())))))
 
 
 def inline(markdown: str) -> str:
@@ -107,8 +107,11 @@ def _named(cells: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _filled(markdown: str) -> list[str]:
     """Render a paragraph in lines that are easily read and compared."""
-    words = inline(" ".join(markdown.split()))
-    lines = textwrap.wrap(words, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return _wrapped(inline(" ".join(markdown.split())))
+
+
+def _wrapped(rendered: str) -> list[str]:
+    lines = textwrap.wrap(rendered, _WIDTH, break_long_words=False, break_on_hyphens=False)
     return [_unsteered(line) for line in lines]
 
 

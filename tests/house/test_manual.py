@@ -102,6 +102,13 @@ def test_a_command_is_there_with_its_options(name: str) -> None:
         assert not shown or re.search(rf"^       {param.opts[0]}\b", found[0], re.MULTILINE)
 
 
+def test_what_help_says_of_stars_is_no_emphasis() -> None:
+    found = re.search(r"^       --pattern TEXT\n(.*?)\n\n", rendered("secretctl.1"), re.MULTILINE | re.DOTALL)
+
+    assert found
+    assert "* is anything but /, ** is anything" in " ".join(found[1].split())
+
+
 def test_what_all_commands_share_is_there() -> None:
     page = rendered("secretctl.1")
 
