@@ -9,6 +9,7 @@ from pathlib import Path
 
 from helpers.daemon import DEADLINE_S
 from helpers.libvirt_secretd import system_secretd
+from helpers.mounts import private_mounts
 from helpers.transcripts import console_transcript, play
 from helpers.tree import ROOT
 from helpers.users import NOBODY, as_user, python_as, root_only
@@ -26,17 +27,20 @@ exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups -- {secret
 
 @root_only
 def test_the_examples_are_what_happens(tmp_path: Path) -> None:
-    with system_secretd() as target:
-        socket = target.socket.with_name("secretd-sock")
+    with system_secretd() as target, private_mounts() as mounts:
+        # Where --system looks, and root without it.
+        mounts.small_memory_disk(Path("/run"), "1m")
+        mounts.run("chmod", "755", "/run")
+        mounts.run("ln", "-s", target.socket.parent, "/run/secretd")
         # An interpreter that any user can run, without the command that makes him one.
         python = python_as(NOBODY)[len(as_user(NOBODY)) :]
-        arguments = ("-P", "-c", MAIN, "--connect", str(socket))
+        arguments = ("-P", "-c", MAIN)
         put(tmp_path / "secretctl", f'#!/bin/sh\nexec {shlex.join([sys.executable, *arguments])} "$@"\n')
         put(tmp_path / "sudo", SUDO.format(secretctl=shlex.join([*python, *arguments])))
 
         def run(command: str) -> tuple[str, int]:
             done = subprocess.run(
-                ["bash", "-c", command],
+                [*mounts.prefix, "bash", "-c", command],
                 cwd="/",
                 env={"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
                 stdin=subprocess.DEVNULL,
