@@ -45,10 +45,11 @@ def run_command(group: click.Group, words: Sequence[str], invocation: Invocation
     except ReaderGoneError:
         return READER_GONE
     except click.ClickException as error:
-        complain(place + error.format_message(), _usage_advice(error))
+        complain(place + _on_one_line(error.format_message()), _usage_advice(error))
         return error.exit_code
     except SecretdError as error:
-        complain(place + error.message, _spoken_in(program, advice_for(error)))
+        command = next((word for word in words if word in group.commands), None)
+        complain(place + error.message, _spoken_in(program, advice_for(error, command)))
         return error.exit_status
     except OSError as error:
         complain(place + os.strerror(error.errno or 0), None)
@@ -60,6 +61,11 @@ def complain(message: str, advice: str | None) -> None:
     click.echo(f"{alarming('error:', sys.stderr)} {printable(message)}", err=True, color=True)
     if advice:
         click.echo(advice, err=True)
+
+
+def _on_one_line(message: str) -> str:
+    """Take back the lines that click breaks a list of choices into."""
+    return message.replace("\n\t", " ")
 
 
 def _usage_advice(error: click.ClickException) -> str | None:

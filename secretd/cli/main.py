@@ -6,6 +6,7 @@ a shell.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -116,6 +117,21 @@ def run(arguments: Sequence[str]) -> int:
         return ExitStatus.OK
 
 
+_INSTEAD = {"stdin": (os.O_WRONLY, "r"), "stdout": (os.O_RDONLY, "w"), "stderr": (os.O_WRONLY, "w")}
+"""How /dev/null takes the place of a stream that is closed.
+
+The first two are the wrong way round, so that an answer is not lost and nothing not read without an error.
+"""
+
+
+def _open_what_is_closed() -> None:
+    """Have all three streams; the number of one that is closed would else be that of the next file or socket."""
+    for name, (flags, mode) in _INSTEAD.items():
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
+
+
 def main() -> None:
     """Be the program ``secretctl``."""
+    _open_what_is_closed()
     sys.exit(run(sys.argv[1:]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -43,10 +44,8 @@ def run_shell(group: click.Group, invocation: Invocation, *, keep_going: bool) -
         0 for a person; for a script the exit status of the first command that failed.
 
     Raises:
-        click.UsageError: standard input is closed.
+        click.UsageError: standard input cannot be read.
     """
-    if sys.stdin is None:
-        raise click.UsageError("there is no command, and no standard input to read any from.")
     with KeptConnection() as kept:
         inside = replace(invocation, kept=kept)
         if sys.stdin.isatty() and sys.stdout.isatty():
@@ -77,7 +76,7 @@ def _converse(group: click.Group, invocation: Invocation) -> int:
 
 def _run_script(group: click.Group, invocation: Invocation, *, keep_going: bool) -> int:
     first_failure: int = ExitStatus.OK
-    for number, line in enumerate(sys.stdin.buffer, 1):
+    for number, line in enumerate(_given_lines(), 1):
         try:
             status = _run_line(group, invocation, line.decode(), f"line {number}: ")
         except LeaveShell:
@@ -92,6 +91,13 @@ def _run_script(group: click.Group, invocation: Invocation, *, keep_going: bool)
         if status in (INTERRUPTED, READER_GONE) or (status and not keep_going):
             break
     return first_failure
+
+
+def _given_lines() -> Iterator[bytes]:
+    try:
+        yield from sys.stdin.buffer
+    except OSError as error:
+        raise click.UsageError(f"cannot read commands from standard input: {error.strerror}.") from None
 
 
 def _run_line(group: click.Group, invocation: Invocation, line: str, place: str = "") -> int:
