@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from secretd import limits
 from secretd.core import grantform as form
+from secretd.core.head import HeadKeeper
 from secretd.core.kinds import GRANT
 from secretd.core.matching import Rules
 from secretd.core.sealing import Seal
@@ -26,7 +27,7 @@ from secretd.crypto.envelope import Domain
 from secretd.errors import BusyError, ConflictError, NoGrantError, QuotaError, StoreCorruptError
 from secretd.grants import Grant
 from secretd.store.base import Delete, Put, RevisionConflict, RevisionIs, Store
-from secretd.store.reading import Record
+from secretd.store.reading import Record, Snapshot
 
 _NAME_LABEL = b"secretd grant"
 
@@ -81,13 +82,7 @@ class Grants:
         async with self._changing, self._store.snapshot() as snapshot:
             self._in_force = False
             self._take({})
-            found: dict[str, _Kept] = {}
-            total = 0
-            async for record in records_of(snapshot, GRANT, limits.SCAN_RECORDS):
-                total = wholeness.head.added_grant(total, record.key, record.value)
-                kept = self._open(record)
-                if kept is not None:
-                    found[kept.grant.name] = kept
+            found, total = await self._read(snapshot, wholeness.head)
             if wholeness.is_whole:
                 head = await wholeness.head.read(snapshot)
                 if total != (head.grants if head else 0):
@@ -147,6 +142,17 @@ class Grants:
     def _take(self, kept: dict[str, _Kept]) -> None:
         self._kept = kept
         self._rules = Rules(each.grant for each in kept.values()) if self._in_force else Rules()
+
+    async def _read(self, snapshot: Snapshot, head: HeadKeeper) -> tuple[dict[str, _Kept], int]:
+        """Give the grants that open, by name, and the set-hash of all that there are."""
+        found: dict[str, _Kept] = {}
+        total = 0
+        async for record in records_of(snapshot, GRANT, limits.SCAN_RECORDS):
+            total = head.added_grant(total, record.key, record.value)
+            kept = self._open(record)
+            if kept is not None:
+                found[kept.grant.name] = kept
+        return found, total
 
     async def _commit(self, change: Put | Delete, before: _Kept | None) -> int:
         # A grant that was sealed anew meanwhile has another revision, and is the same grant.
