@@ -87,11 +87,13 @@ class _Object:
         before: as it is; None if it is not there.
         id: None if it would get one.
         attributes: as it would be.
+        as_ephemeral: the request says that it would be ephemeral; else it says nothing.
     """
 
     before: SecretState | None
     id: UUID | None
     attributes: Attributes
+    as_ephemeral: bool
 
     @property
     def some_id(self) -> UUID:
@@ -112,12 +114,10 @@ class _Object:
 
 _REQUESTS: Mapping[type[ops.Request[Any]], Callable[[_Object], ops.Request[Any]]] = MappingProxyType(
     {
-        ops.AllocateId: lambda about: ops.AllocateId(ephemeral=about.attributes.ephemeral),
+        ops.AllocateId: lambda about: ops.AllocateId(ephemeral=about.as_ephemeral),
         ops.SetXml: lambda about: ops.SetXml(about.some_id, SecretDocument(about.attributes)),
         ops.Define: lambda about: ops.Define(SecretDocument(about.attributes, about.id)),
-        ops.SetValue: lambda about: ops.SetValue(
-            about.some_id, _ANY_VALUE, ephemeral=about.before is None and about.attributes.ephemeral
-        ),
+        ops.SetValue: lambda about: ops.SetValue(about.some_id, _ANY_VALUE, about.as_ephemeral),
         ops.GenerateValue: lambda about: ops.GenerateValue(about.some_id, length=1),
         ops.GetXml: lambda about: ops.GetXml(about.some_id),
         ops.GetValue: lambda about: ops.GetValue(about.some_id),
@@ -198,7 +198,7 @@ class Explaining:
             attributes = replace(attributes, usage=request.usage)
         if request.ephemeral is not None:
             attributes = replace(attributes, ephemeral=request.ephemeral)
-        return _Object(before, before.id if before else request.secret, attributes)
+        return _Object(before, before.id if before else request.secret, attributes, request.ephemeral is True)
 
     def _need(self, caller: Caller, asked: Asked, about: _Object | None) -> Need:
         source = self._source(caller, asked)

@@ -1,7 +1,10 @@
 """What a request needs: found out by trying it, with everything granted, and then with one permission less and less.
 
 What it cannot do without, it needs.  So this knows of no operation, and cannot part from what the handlers ask.  It
-holds because more permissions never make an answer worse, and because no request can do with one of two.
+holds because more permissions never make an answer worse, and because no request can do with one of two, which the
+tests show of every operation with every set of permissions (tests/core/test_explaining.py).
+
+Source: docs/adr/0024-what-a-request-needs-is-found-by-trying-it.md.
 """
 
 from __future__ import annotations

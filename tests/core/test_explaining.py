@@ -72,6 +72,36 @@ ABOUT_A_SECRET: dict[str, Make] = {
 }
 """A request of each operation about one secret, which says what is said of it already."""
 
+NEW = Usage(UsageType.TLS, USAGE.id)
+
+OTHERWISE: dict[str, tuple[str, dict[str, Any], Make]] = {
+    "set-xml-with-another-usage": (
+        "set-xml",
+        {"usage": NEW},
+        lambda attributes: ops.SetXml(SECRET, SecretDocument(replace(attributes, usage=NEW))),
+    ),
+    "define-with-another-usage": (
+        "define",
+        {"usage": NEW},
+        lambda attributes: ops.Define(SecretDocument(replace(attributes, usage=NEW), SECRET)),
+    ),
+    "set-xml-as-ephemeral": (
+        "set-xml",
+        {"ephemeral": True},
+        lambda attributes: ops.SetXml(SECRET, SecretDocument(replace(attributes, ephemeral=True))),
+    ),
+    "set-xml-as-kept": (
+        "set-xml",
+        {"ephemeral": False},
+        lambda attributes: ops.SetXml(SECRET, SecretDocument(replace(attributes, ephemeral=False))),
+    ),
+    "set-value-as-ephemeral": ("set-value", {"ephemeral": True}, lambda _: ops.SetValue(SECRET, VALUE, ephemeral=True)),
+    "allocate-id-as-ephemeral": ("allocate-id", {"ephemeral": True}, lambda _: ops.AllocateId(ephemeral=True)),
+}
+"""Requests that say something else than what is said of the secret: what explain is asked besides, and the request."""
+
+CASES = {**{name: (name, dict[str, Any](), make) for name, make in ABOUT_A_SECRET.items()}, **OTHERWISE}
+
 ABOUT_NONE: dict[str, Request] = {
     "list": ops.List(),
     "count": ops.Count(),
@@ -154,18 +184,20 @@ class Holding:
 
 
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES)
-@pytest.mark.parametrize("name", ABOUT_A_SECRET)
-def test_what_is_said_is_what_happens(tmp_path: Path, name: str, state: tuple[Attributes, bool] | None) -> None:
+@pytest.mark.parametrize(("name", "more", "make"), CASES.values(), ids=CASES)
+def test_what_is_said_is_what_happens(
+    tmp_path: Path, name: str, more: dict[str, Any], make: Make, state: tuple[Attributes, bool] | None
+) -> None:
     holding = Holding()
 
     async def run() -> None:
         async with open_core(tmp_path, holding) as core:
             await put(core, state)
-            request = ABOUT_A_SECRET[name](state[0] if state else Attributes())
+            request = make(state[0] if state else Attributes())
             changes = ops.BY_NAME[name].audit is ops.AuditLevel.CHANGE
             outcomes = set()
             for holding.held in subsets(MATTERING):
-                explained = await core.call(about(name))
+                explained = await core.call(about(name, **more))
                 error = await happens(core, request)
                 assert told(explained) == of(error), holding.held
                 assert explained.allowed is (error is None)
