@@ -1,10 +1,12 @@
 """What to do about an error: one sentence or two for each class where there is something to say.
 
-The daemon says what is wrong; it does not know that a person sits at a command line.  This table does.  A
-class without a row takes that of the nearest class above it.
+The daemon says what is wrong; it does not know that a person sits at a command line.  These tables do.  A
+class without a row takes that of the nearest class above it.  What a command says of its own goes first.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from secretd import limits
 from secretd.errors import (
@@ -33,7 +35,10 @@ from secretd.errors import (
     UntrustedDaemonError,
 )
 
-ADVICE: dict[type[SecretdError], str | None] = {
+Advice = Mapping[type[SecretdError], str | None]
+"""By the class of the error; None where nothing is to be said."""
+
+ADVICE: Advice = {
     NotFoundError: "secretctl secret-list shows the secrets that you may see.",
     NoGrantError: "secretctl grant-list shows all grants.",
     NoValueError: "Set one with secretctl secret-set-value or secret-generate-value.",
@@ -48,9 +53,7 @@ ADVICE: dict[type[SecretdError], str | None] = {
         "Root may grant it, with secretctl grant-add; your own secrets are in your own daemon: ask it with --session."
     ),
     ReadOnlyError: "Leave out --readonly, or give --connect the socket whose name does not end in -ro.",
-    PrivateError: (
-        "In this release nobody is given it: how the host's own machinery proves itself comes with libvirt's protocol."
-    ),
+    PrivateError: "libvirt's own daemons are given it, for their guests; nobody else is, not even root.",
     UnknownOperationError: "The daemon is older than this secretctl; secretctl status shows its version.",
     InvalidDocumentError: "secretctl secret-define --help shows what a secret's document looks like.",
     OperationInvalidError: (
@@ -65,15 +68,46 @@ ADVICE: dict[type[SecretdError], str | None] = {
     StoreOutcomeUnknownError: "Perhaps it was changed: look at the secret before you try again.",
     StoreFullError: "Nothing was changed; make room where the store is, then try again.",
     StoreCorruptError: "Trying again does not help; the daemon's log says which record it is.",
-    UnreachableError: "If none runs, secretd --session starts one of your own; --connect asks one elsewhere.",
+    UnreachableError: (
+        "--session asks your own daemon, which secretd --session starts; --system asks the host's, which"
+        " systemctl start secretd starts; --connect asks one elsewhere."
+    ),
     UntrustedDaemonError: (
         "Perhaps someone collects secrets there: ask your own daemon with --session, or the host's with --system."
     ),
-    ConfigError: "--connect names a daemon's socket; without it, $XDG_RUNTIME_DIR says where that of a session is.",
+    ConfigError: (
+        "--system asks the host's daemon, and --connect the one at a socket; $XDG_RUNTIME_DIR says where that of a"
+        " session is."
+    ),
     InternalError: "The daemon's log says more under this id.",
 }
 
 
-def advice_for(error: SecretdError) -> str | None:
-    """Find what can be done about ``error``; None if there is nothing to say."""
-    return next((ADVICE[cls] for cls in type(error).__mro__ if cls in ADVICE), None)
+ADVICE_OF: dict[str, Advice] = {
+    "grant-add": {
+        ConflictError: "--replace puts this one in its place; secretctl grant-remove takes that one back.",
+        InvalidDocumentError: "secretctl grant-add --help shows what a grant's document looks like.",
+        OperationInvalidError: "--system asks the host's daemon, which has grants.",
+        QuotaError: "secretctl grant-list shows all grants; take back with secretctl grant-remove what is not needed.",
+    },
+    "restore": {
+        OperationInvalidError: (
+            "Nothing has to be deleted here: start a daemon with an empty store and this root key, and restore there;"
+            " --dry-run looks through a backup here."
+        ),
+    },
+    "seal-retire": {OperationInvalidError: "They are sealed anew by and by: try again once none is left."},
+    "store-accept": {OperationInvalidError: None},
+}
+"""What is to be said of an error of one command, by its name."""
+
+
+def advice_for(error: SecretdError, command: str | None = None) -> str | None:
+    """Find what can be done about ``error``; None if there is nothing to say.
+
+    Args:
+        error: what went wrong.
+        command: the name of the command that it went wrong in, if that is known.
+    """
+    advice = {**ADVICE, **ADVICE_OF.get(command or "", {})}
+    return next((advice[cls] for cls in type(error).__mro__ if cls in advice), None)

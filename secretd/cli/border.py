@@ -48,7 +48,8 @@ def run_command(group: click.Group, words: Sequence[str], invocation: Invocation
         complain(place + _on_one_line(error.format_message()), _usage_advice(error))
         return error.exit_code
     except SecretdError as error:
-        complain(place + error.message, _spoken_in(program, advice_for(error)))
+        command = next((word for word in words if word in group.commands), None)
+        complain(place + error.message, _spoken_in(program, advice_for(error, command)))
         return error.exit_status
     except OSError as error:
         complain(place + os.strerror(error.errno or 0), None)

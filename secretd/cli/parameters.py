@@ -14,6 +14,7 @@ from uuid import UUID
 
 import click
 
+from secretd.addresses import LIBVIRT_SOCKETS, NATIVE
 from secretd.errors import InvalidDocumentError
 from secretd.fields import fields_of
 from secretd.model import Digest, UsageType
@@ -27,6 +28,8 @@ _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 # As virUUIDParse of libvirt takes it, less the spaces: 32 digits of either case, the dashes optional.
 _UUID = re.compile("[0-9a-f]{8}(-?)(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _DIGEST = re.compile("[0-9a-f]{32}")
+
+_FOR_LIBVIRT = {kind.name for kind in LIBVIRT_SOCKETS}
 
 
 class UuidType(click.ParamType[UUID]):
@@ -71,10 +74,15 @@ class SocketType(click.ParamType[Path]):
     name = "socket"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Take a path, but no URI, which is what virsh has by the name of -c."""
+        """Take a path, but no URI, which is what virsh has by the name of -c, and no socket of libvirt's protocol."""
+        if not value:
+            self.fail("it is the path of a daemon's socket.", param, ctx)
         if "://" in str(value):
             self.fail("this is a URI, as virsh takes it; here it is the path of a daemon's socket.", param, ctx)
-        return Path(str(value))
+        path = Path(str(value))
+        if path.name in _FOR_LIBVIRT:
+            self.fail(f"that one is for libvirt's clients; secretctl's own is named {NATIVE.name}.", param, ctx)
+        return path
 
 
 class DigestType(click.ParamType[Digest]):

@@ -19,7 +19,7 @@ _DESCRIPTORS = limits.DESCRIPTORS_PER_MESSAGE + 1  # room for one too many, so t
 _REASONS: dict[type[OSError], str] = {
     FileNotFoundError: "there is no such socket",
     ConnectionRefusedError: "nobody listens there any more",
-    PermissionError: "you may not connect to it",
+    PermissionError: "it, or a directory above it, is closed to you",
     BlockingIOError: "too many connections are waiting there already",
 }
 
@@ -38,6 +38,8 @@ def new_socket(path: Path) -> socket.socket:
 def unreachable(path: Path, error: OSError) -> UnreachableError:
     """Say why no daemon could be reached."""
     reason = _REASONS.get(type(error), os.strerror(error.errno or 0))
+    if isinstance(error, ConnectionRefusedError) and not path.is_socket():
+        reason = "that is no socket"
     return UnreachableError(f"no daemon answers on {path}: {reason}")
 
 

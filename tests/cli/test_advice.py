@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from secretd.cli.advice import ADVICE, advice_for
+from secretd.cli.advice import ADVICE, ADVICE_OF, advice_for
 from secretd.cli.main import secretctl
 from secretd.errors import (
     AccessDeniedError,
@@ -14,6 +14,7 @@ from secretd.errors import (
     ConfigError,
     ConflictError,
     DigestMismatchError,
+    InvalidDocumentError,
     OperationInvalidError,
     PrivateError,
     SealError,
@@ -38,7 +39,9 @@ class WentAwayError(UnreachableError):
         pytest.param(OperationInvalidError, "secret-undefine", id="what-cannot-be-taken-back"),
         pytest.param(SealError, "secretctl status", id="sealed"),
         pytest.param(ConfigError, "XDG_RUNTIME_DIR", id="no-place-for-a-socket"),
-        pytest.param(PrivateError, "machinery", id="not-its-parents"),
+        pytest.param(ConfigError, "--system", id="no-place-and-perhaps-the-hosts-is-meant"),
+        pytest.param(UnreachableError, "systemctl start secretd", id="none-runs"),
+        pytest.param(PrivateError, "libvirt's own daemons", id="not-its-parents"),
         pytest.param(AccessDeniedError, "grant-add", id="who-may-do-nothing-is-not-sent-to-whoami"),
     ],
 )
@@ -46,17 +49,42 @@ def test_advice_is_the_nearest_there_is(error: type[SecretdError], said: str) ->
     assert said in (advice_for(error("wrong")) or "")
 
 
+@pytest.mark.parametrize(
+    ("command", "error", "said"),
+    [
+        pytest.param("restore", OperationInvalidError, "Nothing has to be deleted", id="restore-deletes-nothing"),
+        pytest.param("grant-add", OperationInvalidError, "--system", id="a-session-has-no-grants"),
+        pytest.param("grant-add", ConflictError, "--replace", id="a-grants-name-is-taken"),
+        pytest.param("grant-add", InvalidDocumentError, "grant-add --help", id="a-grants-document"),
+        pytest.param("grant-add", DigestMismatchError, "digest that it has now", id="what-no-command-is-special-in"),
+        pytest.param("seal-retire", OperationInvalidError, "try again", id="not-sealed-anew-yet"),
+        pytest.param("store-accept", OperationInvalidError, "", id="nothing-to-accept"),
+    ],
+)
+def test_a_command_may_have_advice_of_its_own(command: str, error: type[SecretdError], said: str) -> None:
+    advice = advice_for(error("wrong"), command)
+
+    assert said in advice if advice else not said
+
+
+def test_commands_that_have_advice_of_their_own_are_there() -> None:
+    assert set(ADVICE_OF) <= set(secretctl.commands)
+
+
 @pytest.mark.parametrize("error", [StoreError, BusyError], ids=["no-row", "says-it-itself"])
 def test_where_there_is_nothing_to_say_nothing_is_said(error: type[SecretdError]) -> None:
     assert advice_for(error("wrong")) is None
 
 
-@pytest.mark.parametrize("advice", ADVICE.values(), ids=lambda advice: str(advice)[:20])
-def test_advice_is_a_sentence(advice: str | None) -> None:
-    assert advice is None or advice.endswith(".")
+GIVEN = [advice for table in (ADVICE, *ADVICE_OF.values()) for advice in table.values() if advice]
 
 
-@pytest.mark.parametrize("advice", list(filter(None, ADVICE.values())), ids=lambda advice: advice[:20])
+@pytest.mark.parametrize("advice", GIVEN, ids=lambda advice: advice[:20])
+def test_advice_is_a_sentence(advice: str) -> None:
+    assert advice.endswith(".")
+
+
+@pytest.mark.parametrize("advice", GIVEN, ids=lambda advice: advice[:20])
 def test_advice_names_commands_that_there_are_and_no_page(advice: str) -> None:
     named = re.findall(r"\b(secret-[a-z-]+|(?<=secretctl )[a-z-]+)", advice)
 

@@ -269,8 +269,8 @@ def abandoned(path: Path) -> None:
     [
         pytest.param(nothing, "no such socket", id="no-socket"),
         pytest.param(abandoned, "nobody listens there any more", id="abandoned"),
-        pytest.param(Path.mkdir, "nobody listens", id="a-directory"),
-        pytest.param(Path.touch, "nobody listens", id="a-file"),
+        pytest.param(Path.mkdir, "that is no socket", id="a-directory"),
+        pytest.param(Path.touch, "that is no socket", id="a-file"),
     ],
 )
 def test_nobody_listens(ask: Ask, prepare: Callable[[Path], None], message: str, tmp_path: Path) -> None:
