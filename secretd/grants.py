@@ -29,6 +29,8 @@ LARGEST_ID: Final = 2**32 - 2
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]+\.service")  # systemd.unit(5), "Description"
 _UNIT_CHARACTERS: Final = 255  # the same: UNIT_NAME_MAX with its zero byte
+_TEMPLATE = re.compile(r".*@\.service")
+_OF_A_USER = re.compile(r"user(?:-runtime-dir)?@.*\.service")  # systemd.special(7), "user.slice"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _PLAIN_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[^/]+)+")
 _TIME = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
@@ -81,14 +83,17 @@ INTERPRETERS: Final = (
     *("node", "nodejs*", "node[0-9]*", "deno", "bun", "java*", "jshell", "dotnet", "mono*", "beam*", "erl", "julia"),
     *("R", "Rscript", "octave*", "ghci*", "sbcl", "emacs*", "gdb*", "make"),
     *("awk", "gawk*", "mawk", "nawk", "original-awk", "sed"),
+    *("vi", "view", "ex", "vim*", "nvim", "box64", "box86", "qemu-*-static", "qemu-aarch64*", "qemu-arm*", "qemu-i386"),
+    *("qemu-loongarch*", "qemu-mips*", "qemu-ppc*", "qemu-riscv*", "qemu-s390x", "qemu-sparc*", "qemu-x86_64"),
     *("env", "ld.so", "ld-*.so*", "ld64.so*", "ld-linux*", "ld-musl*"),
 )
 """Names of executables that no grant may name, as patterns of a shell.
 
 Each runs whatever program it is told to, with the rights of nobody but the caller's: a grant to one would be a grant to
-every script of the user, group or unit, and look like less.  The dynamic linker and env are among them, for they run
-what stands in their arguments.  No list of this kind is complete: it stops a mistake, and an operator who means to name
-what is not on it can; that only root may write the file is for the evidence to say.
+every script of the user, group or unit, and look like less.  The dynamic linker, env and emulators of processors are
+among them, for they run what stands in their arguments, and editors that have a language of their own.  No list of this
+kind is complete: it stops a mistake, and an operator who means to name what is not on it can; that only root may write
+the file is for the evidence to say.
 """
 
 
@@ -133,7 +138,8 @@ class Principal:
         executable: what the process has to run besides; not of anyone.
 
     Raises:
-        InvalidDocumentError: it names nobody, or root, who needs no grant and can be given none.
+        InvalidDocumentError: it names nobody, or a unit that no process can be in, or root, who needs no grant and can
+            be given none.
     """
 
     kind: PrincipalKind
@@ -152,6 +158,10 @@ class Principal:
             raise InvalidDocumentError("a unit is named by the name of a service, and nothing else is")
         if self.unit is not None and not is_service(self.unit):
             raise InvalidDocumentError("a unit is named as systemd names a service, with '.service' at its end")
+        if self.unit is not None and _TEMPLATE.fullmatch(self.unit):
+            raise InvalidDocumentError("a template runs nothing: name an instance of it, as a@b.service")
+        if self.unit is not None and _OF_A_USER.fullmatch(self.unit):
+            raise InvalidDocumentError("nothing below user.slice counts as a unit: name the user instead")
         if self.kind is PrincipalKind.ANYONE and self.executable is not None:
             raise InvalidDocumentError("an executable only narrows: name a user, a group or a unit beside it")
 

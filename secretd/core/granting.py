@@ -22,13 +22,14 @@ from secretd.model import Caller, Mode, Permission
 _WRITTEN_MOST = 6
 """So many times as long as it is kept a grant is at most as a document: a quote is two bytes there and six here."""
 
-_TO_BE_TOLD = (Permission.SEARCH, Permission.GETATTR)
-
 _MARKUP_BYTES = 512
 """What a document has beside what is in it."""
 
 _SCOPE_BYTES = 64
 """What a document has around a scope."""
+
+_TO_BE_TOLD = (Permission.SEARCH, Permission.GETATTR)
+"""What decides who is told of which secrets."""
 
 
 class Granting:
@@ -43,13 +44,15 @@ class Granting:
         """Give a grant.
 
         Raises:
-            OperationInvalidError: the daemon serves one user alone.
+            OperationInvalidError: the daemon serves one user alone, or the grant's end is past.
             ConflictError, QuotaError, StoreError: what Grants.add raises.
         """
         if self._mode is Mode.SESSION:
             raise OperationInvalidError(
                 "a daemon in session mode serves its user alone: nobody can be granted anything"
             )
+        if request.grant.expires is not None and request.grant.expires.timestamp() <= time():
+            raise OperationInvalidError("the end of this grant is past: it would give nothing")
         before = await self._grants.add(request.grant, replace=request.replace)
         self._tell(request.grant, *([before] if before else []))
         return requests.GrantAdded()

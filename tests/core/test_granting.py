@@ -215,7 +215,7 @@ def test_there_are_so_many_and_no_more(tmp_path: Path, monkeypatch: pytest.Monke
     in_core(tmp_path, test)
 
 
-def test_one_that_is_over_gives_nothing(tmp_path: Path) -> None:
+def test_one_that_is_over_gives_nothing_and_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(core: Core) -> None:
         await fill(core)
         over = Grant(
@@ -226,7 +226,11 @@ def test_one_that_is_over_gives_nothing(tmp_path: Path) -> None:
             (EverySecret(),),
             datetime(2020, 1, 1, tzinfo=UTC),
         )
-        await core.call(requests.GrantAdd(over))
+        with pytest.raises(OperationInvalidError, match="is past"):
+            await core.call(requests.GrantAdd(over))
+        with monkeypatch.context() as earlier:
+            earlier.setattr("secretd.core.granting.time", lambda: 0.0)
+            await core.call(requests.GrantAdd(over))
         assert not await may_read(core, MINE)
         await core.call(requests.GrantAdd(grant("pattern", PermissionSet.READ_ONLY, UsageLike(UsageType.CEPH, "m*"))))
         assert await may_read(core, MINE)

@@ -130,6 +130,11 @@ def test_what_can_be_made(make: Callable[[], object]) -> None:
         pytest.param(lambda: Principal(UNIT, unit="a/b.service"), "'.service'", id="unit-with-a-slash"),
         pytest.param(lambda: Principal(UNIT, unit="a*.service"), "'.service'", id="no-pattern-for-units"),
         pytest.param(lambda: Principal(UNIT, unit="a.service\n"), "'.service'", id="unit-with-a-newline"),
+        pytest.param(lambda: Principal(UNIT, unit="a@.service"), "name an instance", id="template"),
+        pytest.param(lambda: Principal(UNIT, unit="user@1000.service"), "name the user", id="a-user's-manager"),
+        pytest.param(
+            lambda: Principal(UNIT, unit="user-runtime-dir@1.service"), "name the user", id="a-user's-directory"
+        ),
         pytest.param(lambda: Principal(UNIT, unit="u" * 248 + ".service"), "'.service'", id="long-unit"),
         pytest.param(lambda: Principal(ANYONE, 33), "named by a number", id="anyone-and-number"),
         pytest.param(lambda: Principal(ANYONE, executable=NGINX), "an executable only narrows", id="executable-alone"),
@@ -175,6 +180,7 @@ def test_what_is_refused(make: Callable[[], object], message: str) -> None:
     [
         *("python3", "python3.11-dbg", "perl5.36.0", "ruby3.1", "node", "nodejs", "node18", "lua5.4", "luajit"),
         *("sh", "bash", "dash", "zsh5", "fish", "ksh93", "busybox", "tclsh8.6", "php-fpm8.2", "java", "gawk"),
+        *("qemu-x86_64", "qemu-x86_64-static", "qemu-aarch64", "qemu-arm-static", "vim.basic", "vi", "nvim", "box64"),
         *("env", "ld-linux-x86-64.so.2", "ld-2.36.so", "ld-musl-x86_64.so.1"),
     ],
 )
@@ -183,7 +189,11 @@ def test_an_interpreter_is_known_by_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nginx", "qemu-system-x86_64", "sshd", "node_exporter", "shutdown", "libvirtd", "PERL"]
+    "name",
+    [
+        *("nginx", "sshd", "node_exporter", "shutdown", "libvirtd", "PERL", "virsh"),
+        *("qemu-system-x86_64", "qemu-img", "qemu-nbd", "qemu-io", "qemu-storage-daemon", "qemu-pr-helper", "qemu-ga"),
+    ],
 )
 def test_other_names_are_no_interpreters(name: str) -> None:
     assert not is_interpreter(f"/usr/bin/{name}")
