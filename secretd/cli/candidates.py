@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from uuid import UUID
 
 from click.shell_completion import CompletionItem
@@ -26,7 +26,8 @@ _CONNECT_AND_ASK_S = 1.0
 _MOST = 1_000
 """More than anybody reads."""
 
-_SHAPE = "00000000-0000-0000-0000-000000000000"
+_LEAST = UUID(int=0)
+_GREATEST = UUID(int=2**128 - 1)
 _BEGUN = re.compile("[0-9a-f-]*")
 
 
@@ -37,10 +38,10 @@ def ids(invocation: Invocation, begun: str) -> list[CompletionItem[str]]:
         invocation: says which daemon is asked.
         begun: the word so far, in either case, with the dashes of a UUID.
     """
-    start = _first_from(begun.lower())
-    if start is None:
+    least, greatest = (_completed(begun.lower(), by) for by in (_LEAST, _GREATEST))
+    if least is None or greatest is None:
         return []
-    entries = _all(invocation, List(marker=start), lambda entry: str(entry.secret).startswith(begun.lower()))
+    entries = _all(invocation, List(), least, greatest)
     return [CompletionItem(str(entry.secret), help=output.describe_usage(entry.usage)) for entry in entries]
 
 
@@ -52,27 +53,30 @@ def usages(invocation: Invocation, usage_type: UsageType, begun: str) -> list[Co
         usage_type: any but NONE.
         begun: the word so far.
     """
-    entries = _all(invocation, List(usage_type=usage_type), lambda _: True)
+    entries = _all(invocation, List(usage_type=usage_type))
     names = [entry.usage.id for entry in entries if entry.usage]
     return [CompletionItem(name) for name in names if name.startswith(begun) and name.isprintable()]
 
 
-def _first_from(begun: str) -> UUID | None:
-    """Find the least id that begins so; ids are listed in their order, so the list can start there."""
-    padded = begun + _SHAPE[len(begun) :]
-    fits = _BEGUN.fullmatch(begun) and len(padded) == len(_SHAPE)
-    dashes_fit = fits and all((char == "-") == (shape == "-") for char, shape in zip(padded, _SHAPE, strict=True))
-    return UUID(padded) if dashes_fit else None
+def _completed(begun: str, by: UUID) -> UUID | None:
+    """Give the id that begins so and goes on as another does; None if no id begins so."""
+    shape = str(by)
+    completed = begun + shape[len(begun) :]
+    fits = _BEGUN.fullmatch(begun) and len(completed) == len(shape)
+    dashes_fit = fits and all((char == "-") == (other == "-") for char, other in zip(completed, shape, strict=True))
+    return UUID(completed) if dashes_fit else None
 
 
-def _all(invocation: Invocation, page: List, while_so: Callable[[Entry], bool]) -> list[Entry]:
-    """List from the page on for as long as entries are so; nothing if that takes too long or gives too much."""
+def _all(invocation: Invocation, page: List, least: UUID = _LEAST, greatest: UUID = _GREATEST) -> list[Entry]:
+    """List from the page on those with an id in between; nothing if that takes too long or gives too much."""
     found: list[Entry] = []
     try:
         for entry in _until_late(invocation, page):
-            if not while_so(entry):
-                return found
-            found.append(entry)
+            # They come in the order of their ids.
+            if entry.secret > greatest:
+                break
+            if entry.secret >= least:
+                found.append(entry)
     except (SecretdError, OSError):
         return []
     return found if len(found) <= _MOST else []

@@ -38,7 +38,10 @@ _EVERYONE: Mapping[tuple[bool, bool], ops.Event] = {(False, False): _LOST}
 
 
 class Listener(ABC):
-    """Who is told of events: one connection of a door."""
+    """Who is told of events, and waits for answers: one connection of a door."""
+
+    gone = False
+    """Whether the connection has ended: then nobody waits any more."""
 
     @abstractmethod
     def tell(self, events: Sequence[ops.Event]) -> None:

@@ -1,28 +1,39 @@
 """Listing: pages of what a caller may see, over both homes, in the order of ids.
 
-A page examines a bounded number of records and fills a bounded message, so one list request never holds the
-daemon for long; what is left is for the next page.
+A page examines a bounded number of records and fills a bounded message; what is left is for the next page.  Whoever
+looks through many secrets takes turns with everybody else.
+
+Where the next page begins is told as a marker, which hides the place: it may be that of a secret that the caller may
+not see.  A place that he chooses himself nobody can ask for, or he could find such secrets by trying.
 """
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from itertools import accumulate, islice
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from uuid import UUID
 
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import EVERYTHING, Access
+from secretd.core.events import Listener
 from secretd.core.keptpages import KeptPages
 from secretd.core.sealing import Seal
 from secretd.core.state import Home, SecretState, Shown, shown_of
+from secretd.core.turns import Turn, Turns
 from secretd.crypto.envelope import Domain
 from secretd.crypto.keyring import Keyring
+from secretd.crypto.places import HiddenPlaces
 from secretd.model import Caller, Permission, UsageType
 
 _FIRST = UUID(int=0)
+_MARKER_LABEL = b"secretd list marker"
+
+_MORE_EACH_STEP = 4
+"""Whoever has not found enough reads so many times more: neither much for little, nor little by little."""
+
+_Wants = Callable[[SecretState], bool]
 
 
 class Listing:
@@ -34,17 +45,26 @@ class Listing:
         self._persistent = persistent
         self._ephemeral = ephemeral
         self._kept = KeptPages()
+        self._turns = Turns()
 
-    async def list(self, caller: Caller, request: ops.List) -> ops.Listed:
-        """Give one page of the secrets that the caller may see and the request asks for."""
+    async def list(self, caller: Caller, request: ops.List, waits: Listener | None = None) -> ops.Listed:
+        """Give one page of the secrets that the caller may see and the request asks for.
+
+        Args:
+            caller, request: who, and what for.
+            waits: who waits for it.
+
+        Raises:
+            BusyError: nobody waits for it any more.
+        """
         if not self._access.allows(caller, Permission.GETATTR, EVERYTHING):
-            return await self._make_page(caller, request)
+            return await self._make_page(caller, request, waits)
         moment = await self._moment()
         if moment is None:
-            return await self._make_page(caller, request)
+            return await self._make_page(caller, request, waits)
         listed = self._kept.get(moment, request)
         if listed is None:
-            listed = await self._make_page(caller, request)
+            listed = await self._make_page(caller, request, waits)
             # Even if something changes while it is made: then the moment is over, and none is ever like it. What is
             # damaged is told to administrators alone; but where all secrets are in memory, none is.
             if listed.damaged is None:
@@ -58,44 +78,51 @@ class Listing:
         keyring = self._seal.keyrings[Domain.SHARED]
         return (keyring, persistent, ephemeral) if persistent is not None and ephemeral is not None else None
 
-    async def _make_page(self, caller: Caller, request: ops.List) -> ops.Listed:
+    async def _make_page(self, caller: Caller, request: ops.List, waits: Listener | None) -> ops.Listed:
         page = _Page(request.limit)
         filtered = request.private is not None or request.usage_type is not None
         homes = self._homes(request)
         wants = self._asked_for(caller, request.private, request.usage_type)
-        start: UUID | None = request.marker or _FIRST
+        start: UUID | None = places_of(self._seal).find(request.marker) if request.marker is not None else _FIRST
         examined = 0
-        while start is not None and examined < limits.PAGE_EXAMINED:
-            if examined:
-                # What is at hand does not wait: others have their turn.
-                await asyncio.sleep(0)
-            # Who filters looks at more than he shows, and reads it in as few steps as may be.
-            enough = limits.SCAN_RECORDS if filtered else page.room + 1
-            most = min(limits.PAGE_EXAMINED - examined, limits.SCAN_RECORDS, enough)
-            states, start, damaged = await _merged(homes, start, most)
-            examined += len(states) + damaged
-            if damaged and Permission.ADMIN in self._access.held(caller):
-                page.damaged += damaged
-            wanted = list(islice(filter(wants, states), page.room + 1))
-            keyrings = self._seal.keyrings
-            added = page.add([shown_of(keyrings, state) for state in wanted])
-            if added < len(wanted):
-                return page.finish(next_marker=wanted[added].id)
-        return page.finish(next_marker=start)
+        # Who filters looks at more than he shows, and reads it in as few steps as may be.
+        enough = int(limits.SCAN_RECORDS) if filtered else page.room + 1
+        async with self._turns.of(caller.uid, waits) as turn:
+            while start is not None and examined < limits.PAGE_EXAMINED:
+                most = min(limits.PAGE_EXAMINED - examined, limits.SCAN_RECORDS, enough)
+                states, start, damaged = await _merged(homes, start, most)
+                enough *= _MORE_EACH_STEP
+                examined += len(states) + damaged
+                if damaged and Permission.ADMIN in self._access.held(caller):
+                    page.damaged += damaged
+                wanted = await _wanted(states, wants, page.room + 1, turn)
+                keyrings = self._seal.keyrings
+                added = page.add([shown_of(keyrings, state) for state in wanted])
+                if added < len(wanted):
+                    start = wanted[added].id
+                    break
+        return page.finish(places_of(self._seal).hide(start) if start is not None else None)
 
-    async def count(self, caller: Caller, request: ops.Count) -> ops.Counted:
-        """Count the secrets that the caller may see and the request asks for: a kept number, where that will do."""
+    async def count(self, caller: Caller, request: ops.Count, waits: Listener | None = None) -> ops.Counted:
+        """Count the secrets that the caller may see and the request asks for: a kept number, where that will do.
+
+        Args:
+            caller, request: who, and what for.
+            waits: who waits for it.
+
+        Raises:
+            BusyError: nobody waits for it any more.
+        """
         homes = self._homes(request)
         if request.private is None and self._access.allows(caller, Permission.GETATTR, EVERYTHING):
             return ops.Counted(sum([await home.count() for home in homes]))
         wants = self._asked_for(caller, request.private)
         found = 0
         start: UUID | None = _FIRST
-        while start is not None:
-            states, start, _ = await _merged(homes, start, limits.SCAN_RECORDS)
-            found += sum(map(wants, states))
-            # A scan of memory alone does not wait: others have their turn.
-            await asyncio.sleep(0)
+        async with self._turns.of(caller.uid, waits) as turn:
+            while start is not None:
+                states, start, _ = await _merged(homes, start, limits.SCAN_RECORDS)
+                found += len(await _wanted(states, wants, len(states), turn))
         return ops.Counted(found)
 
     def _homes(self, request: ops.List | ops.Count) -> tuple[Home, ...]:
@@ -103,9 +130,7 @@ class Listing:
             return self._persistent, self._ephemeral
         return (self._ephemeral,) if request.ephemeral else (self._persistent,)
 
-    def _asked_for(
-        self, caller: Caller, private: bool | None, usage_type: UsageType | None = None
-    ) -> Callable[[SecretState], bool]:
+    def _asked_for(self, caller: Caller, private: bool | None, usage_type: UsageType | None = None) -> _Wants:
         """Give what says whether a secret passes the filters and the caller may see it."""
         sees_all = self._access.allows(caller, Permission.GETATTR, EVERYTHING)
 
@@ -118,6 +143,25 @@ class Listing:
             )
 
         return asked_for
+
+
+def places_of(seal: Seal) -> HiddenPlaces:
+    """Give what hides the places in markers: the same as long as the store lasts, so that no restart ends a marker."""
+    return HiddenPlaces(seal.keyrings[Domain.SHARED].mac(_MARKER_LABEL, b""))
+
+
+async def _wanted(states: Iterable[SecretState], wants: _Wants, most: int, turn: Turn) -> list[SecretState]:
+    """Give the first of these secrets that are wanted; others have their turn as soon as it is time for them."""
+    found: list[SecretState] = []
+    for state in states:
+        # Each time, as nobody knows beforehand how long it takes to judge one.
+        if turn.is_over:
+            await turn.pass_on()
+        if wants(state):
+            found.append(state)
+            if len(found) == most:
+                break
+    return found
 
 
 def _usage_type(state: SecretState) -> UsageType:

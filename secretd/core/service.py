@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from time import perf_counter
@@ -40,12 +40,20 @@ from secretd.core.secrets import Secrets
 from secretd.core.sources import Sources
 from secretd.core.trial import Trial
 from secretd.core.wholeness import Wholeness
-from secretd.errors import InternalError, SecretdError, StoreError
+from secretd.errors import (
+    AccessDeniedError,
+    InternalError,
+    OperationInvalidError,
+    ReadOnlyError,
+    SealError,
+    SecretdError,
+    StoreError,
+)
 from secretd.grantrequests import Explain, GrantAdd, GrantList, GrantRemove, GrantShow, Group
 from secretd.model import Caller, MemoryStatus, Mode, PeerStatus, Permission, SealState
 from secretd.store.base import Store
 
-ListenerHandler = Callable[[Caller, Any, Listener], ops.Reply]
+ListenerHandler = Callable[[Caller, Any, Listener | None], Awaitable[ops.Reply]]
 
 _SEALING = frozenset({Permission.APPEND, Permission.DELETE})
 """The permissions of the operations that seal records."""
@@ -124,13 +132,15 @@ class Service:
             self._grants,
         )
         self._secrets = Secrets(access, seal, persistent, ephemeral, self._events)
+        listing = Listing(access, seal, persistent, ephemeral)
         self._handlers = self._make_handlers(
-            Listing(access, seal, persistent, ephemeral),
             SealAdmin(seal, self._uses, self._resealing, self._in_flight, looking_back),
             Granting(mode, self._grants, self._events),
             Explaining(mode, access, self._grants, Trial(seal, persistent, ephemeral)),
         )
         self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
+            ops.List: listing.list,
+            ops.Count: listing.count,
             ops.Subscribe: self._subscribe,
             ops.Unsubscribe: self._unsubscribe,
         }
@@ -179,9 +189,7 @@ class Service:
         await self._resealing.stop()
         self._wholeness.close()
 
-    def _make_handlers(
-        self, listing: Listing, seal_admin: SealAdmin, granting: Granting, explaining: Explaining
-    ) -> Handlers:
+    def _make_handlers(self, seal_admin: SealAdmin, granting: Granting, explaining: Explaining) -> Handlers:
         return {
             **handlers_of(self._secrets),
             GrantAdd: granting.add,
@@ -196,8 +204,6 @@ class Service:
             ops.SealStatus: seal_admin.status,
             ops.SealRotate: seal_admin.rotate,
             ops.SealRetire: seal_admin.retire,
-            ops.List: listing.list,
-            ops.Count: listing.count,
             ops.Metrics: self._measure,
             ops.Whoami: self._whoami,
             ops.Status: self._status,
@@ -213,8 +219,17 @@ class Service:
 
         Raises:
             AccessDeniedError: the caller holds this permission, or with None any at all, for nothing.
+            SealError: or that is not known, as the daemon is sealed.
         """
-        self._access.admit(caller, permission)
+        try:
+            self._access.admit(caller, permission)
+        except ReadOnlyError:
+            raise
+        except AccessDeniedError:
+            # Strangers hear the same, who were granted nothing: that it is sealed systemd says to all, and why, nobody.
+            if self._mode is Mode.SYSTEM and self._seal.status.state is SealState.SEALED:
+                raise SealError("the daemon is sealed, so it does not know what was granted to you") from None
+            raise
 
     def forget(self, listener: Listener) -> None:
         """Tell a listener no more, whether or not it was told anything."""
@@ -228,7 +243,7 @@ class Service:
         Args:
             caller: who asks.
             request: what for.
-            listener: who is to be told, if it is about events; always the same one for a connection.
+            listener: who waits for the answer, and is to be told of events; always the same one for a connection.
 
         Raises:
             SecretdError: what the operation's handler raises; AccessDeniedError; SealError while sealed.
@@ -238,7 +253,7 @@ class Service:
         outcome = InternalError.code
         began_s = perf_counter()
         try:
-            self._access.admit(caller, operation.permission)
+            self.admit(caller, operation.permission)
             if operation.request is not ops.Status:
                 self._seal.require_open()
             if plan.read is not None:
@@ -259,9 +274,7 @@ class Service:
         self, operation: ops.Operation, caller: Caller, request: ops.Request[Any], listener: Listener | None
     ) -> ops.Reply:
         if operation.request in self._listener_handlers:
-            if listener is None:
-                raise RuntimeError("a subscription without a listener")
-            return self._listener_handlers[operation.request](caller, request, listener)
+            return await self._listener_handlers[operation.request](caller, request, listener)
         handler = self._handlers[operation.request]
         if operation.audit is ops.AuditLevel.CHANGE and operation.request not in _MENDING:
             self._wholeness.require()
@@ -278,15 +291,18 @@ class Service:
         """Record what reveals or changes something, before its answer leaves."""
         _log.debug("operation", extra={"operation": operation.name, "uid": caller.uid, "outcome": outcome})
 
-    def _subscribe(self, caller: Caller, request: ops.Subscribe, listener: Listener) -> ops.Subscribed:
-        self._events.subscribe(caller, listener, request.secret)
+    async def _subscribe(self, caller: Caller, request: ops.Subscribe, listener: Listener | None) -> ops.Subscribed:
+        self._events.subscribe(caller, _present(listener), request.secret)
         return ops.Subscribed()
 
-    def _unsubscribe(self, _: Caller, request: ops.Unsubscribe, listener: Listener) -> ops.Unsubscribed:
-        self._events.unsubscribe(listener, request.secret)
+    async def _unsubscribe(self, _: Caller, request: ops.Unsubscribe, listener: Listener | None) -> ops.Unsubscribed:
+        self._events.unsubscribe(_present(listener), request.secret)
         return ops.Unsubscribed()
 
-    async def _store_accept(self, _: Caller, __: ops.StoreAccept) -> ops.StoreAccepted:
+    async def _store_accept(self, caller: Caller, _: ops.StoreAccept) -> ops.StoreAccepted:
+        # What is read-only lacks something; of another only a check knows.
+        if self._wholeness.is_whole and not (await self._checking.check(caller, ops.Check())).found:
+            raise OperationInvalidError("the store lacks nothing, so there is nothing to accept")
         # How often the current keys were used may be among what was lost, so they seal nothing any more.
         await self._seal.rotate()
         revision = await self._wholeness.accept()
@@ -349,3 +365,9 @@ class Service:
             ephemeral=ephemeral,
             bounds=(*of_all, *await self._quotas.bounds(caller.uid)),
         )
+
+
+def _present(listener: Listener | None) -> Listener:
+    if listener is None:
+        raise RuntimeError("a subscription without a listener")
+    return listener

@@ -8,6 +8,7 @@ does not end it in time, or may do nothing and only keeps a place, is cut off.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from array import array
 from collections import deque
@@ -102,6 +103,10 @@ class Connection(Outlet):
             now: the time of the event loop.
         """
         self._admitted = self._session.admitted
+        if self._tasks and not self._reading and self._has_hung_up():
+            # Nothing is read that would say so, and what goes on for him may take long.
+            self.abort()
+            return
         if self._draining:
             overdue = self._writing and now - self._sent_at > limits.DRAIN_STALL_SECONDS
         elif not self._admitted:
@@ -114,6 +119,12 @@ class Connection(Outlet):
             overdue = self._session.begun and now - max(self._begun_at, self._taken_at) > limits.MESSAGE_SECONDS
         if overdue:
             self.abort()
+
+    def _has_hung_up(self) -> bool:
+        """Whether the peer has closed the connection; not if he only sends no more, and waits for his answers."""
+        poll = select.poll()
+        poll.register(self._socket, 0)  # poll(2): that is told unasked
+        return bool(poll.poll(0))
 
     @property
     def _congested(self) -> bool:

@@ -180,13 +180,16 @@ def test_every_option_is_offered(command: object, answered: Answered) -> None:
     assert shown | {"--help"} == offered
 
 
-def test_an_id_is_asked_for_from_where_it_begins(answered: Answered, daemon: Callable[..., ScriptedClient]) -> None:
+def test_ids_are_asked_for_up_to_where_they_begin_otherwise(
+    answered: Answered, daemon: Callable[..., ScriptedClient]
+) -> None:
     one, other, third = entry(ID, Usage(UsageType.CEPH, "a\tb\x9b")), entry(OTHER), entry(THIRD)
-    client = daemon(Listed((one, other, third), truncated=True, next_marker=UUID(THIRD)))
+    first = entry("6bffffff-ffff-ffff-ffff-ffffffffffff")
+    client = daemon(Listed((first, one, other, third), truncated=True, next_marker=UUID(THIRD)))
 
     assert answered("secretctl -c x secret-dumpxml 6C") == [f"plain\t{ID}\tceph a\\tb\\x9b", f"plain\t{OTHER}\tUnused"]
     assert client.paths == [Path("x")]
-    assert client.requests == [List(marker=UUID("6c000000-0000-0000-0000-000000000000"))]
+    assert client.requests == [List()]
 
 
 @pytest.mark.parametrize("begun", ["x", "6c1f0a9e54", "6c1f0a9-", ID + "0", "é"])

@@ -21,14 +21,14 @@ from secretd.core import listing
 from secretd.core.access import Access, Everything, Policy, Target
 from secretd.core.keptpages import KeptPages
 from secretd.core.kinds import ATTRIBUTES
-from secretd.core.listing import Listing
+from secretd.core.listing import Listing, places_of
 from secretd.core.persistent import PersistentSecrets
 from secretd.core.state import Home
 from secretd.errors import NotFoundError
 from secretd.model import Attributes, Caller, Permission, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Put
 
-LISTS = (ops.List(), ops.List(limit=2), ops.List(limit=2, marker=UUID(int=3)), ops.List(private=True))
+LISTS = (ops.List(), ops.List(limit=2), ops.List(limit=4), ops.List(private=True))
 HOMES = (None, False, True)
 
 BROKEN = UUID(int=3)
@@ -66,7 +66,8 @@ async def stored(core: Core, request: ops.List) -> ops.Listed:
 
 
 async def check_lists(core: Core) -> None:
-    for request in LISTS:
+    third = places_of(core.seal).hide(UUID(int=3))
+    for request in (*LISTS, ops.List(limit=2, marker=third)):
         for ephemeral in HOMES:
             asked = ops.List(request.limit, request.marker, ephemeral, request.private)
             assert await core.call(asked) == await stored(core, asked)

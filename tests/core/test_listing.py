@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.core import Core, open_core
+from helpers.core import Core, Told, open_core
 from secretd import limits
 from secretd import operations as ops
 from secretd.core import listing
 from secretd.core.access import EVERYTHING, Everything, Policy, Target
+from secretd.core.listing import places_of
 from secretd.core.state import Home, SecretState
+from secretd.errors import BusyError
 from secretd.model import Attributes, Caller, Permission, SecretDocument, SecretValue, Usage, UsageType
 
 COUNTS = [
@@ -125,7 +128,7 @@ def test_a_page_examines_a_bounded_number(tmp_path: Path, monkeypatch: pytest.Mo
         for number in range(1, 26):
             await define(core, number, private=number == 25)
         first = await core.call(ops.List(private=True))
-        assert (first.entries, first.next_marker) == ((), UUID(int=11))
+        assert (first.entries, first.next_marker) == ((), places_of(core.seal).hide(UUID(int=11)))
         assert [entry.secret.int for entry in await all_pages(core, ops.List(private=True))] == [25]
 
     in_core(tmp_path, test)
@@ -143,7 +146,7 @@ def test_pages_equal_a_sorted_list(
     async def test(core: Core) -> None:
         for number, ephemeral in homes.items():
             await define(core, number, ephemeral=ephemeral)
-        marker = UUID(int=start) if start is not None else None
+        marker = places_of(core.seal).hide(UUID(int=start)) if start is not None else None
         entries = await all_pages(core, ops.List(limit, marker))
         assert [entry.secret.int for entry in entries] == sorted(n for n in homes if n >= (start or 0))
         assert all(entry.ephemeral == homes[entry.secret.int] for entry in entries)
@@ -186,6 +189,132 @@ def walk_in_steps(monkeypatch: pytest.MonkeyPatch, most: int) -> list[UUID]:
 
     monkeypatch.setattr(listing, "_merged", merged)
     return starts
+
+
+async def turns_meanwhile(work: Coroutine[Any, Any, object]) -> int:
+    """Count the turns that others have until something is done."""
+    turns = 0
+    doing = asyncio.ensure_future(work)
+    await asyncio.sleep(0)
+    while not doing.done():
+        turns += 1
+        await asyncio.sleep(0)
+    return turns
+
+
+class TestWhoMayNotSeeAll:
+    """Of what he may not see a list tells him nothing, and it takes nobody's time but his own."""
+
+    def test_no_marker_is_an_id(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "PAGE_EXAMINED", 4)
+
+        async def test(core: Core) -> None:
+            ids = {await define(core, number << 100) for number in range(1, 31)}
+            markers: list[UUID | None] = [None, *(UUID(int=number << 100) for number in range(1, 31))]
+            seen: set[UUID] = set()
+            for marker in markers:
+                page = await core.call(ops.List(2, marker))
+                if page.next_marker is not None:
+                    seen.add(page.next_marker)
+            assert seen
+            assert not seen & ids
+            assert [entry.secret.int >> 100 for entry in await all_pages(core, ops.List(2))] == [
+                number for number in range(1, 31) if (number << 100) % 3
+            ]
+
+        in_core(tmp_path, test, hiding_multiples_of_three)
+
+    def test_a_marker_outlasts_the_daemon_and_its_keys(self, tmp_path: Path) -> None:
+        pages: list[ops.Listed] = []
+
+        async def test(core: Core) -> None:
+            if not pages:
+                for number in range(1, 10):
+                    await define(core, number)
+                pages.append(await core.call(ops.List(2)))
+                await core.call(ops.SealRotate())
+            rest = await core.call(ops.List(2, pages[0].next_marker))
+            assert [entry.secret.int for entry in rest.entries] == [4, 5]
+
+        for _ in range(2):
+            in_core(tmp_path, test, hiding_multiples_of_three)
+
+    @pytest.mark.parametrize(
+        ("request_made", "most"),
+        [
+            pytest.param(ops.List(1), 6, id="one"),
+            pytest.param(ops.List(), 1, id="many"),
+            pytest.param(ops.List(1, private=False), 1, id="filtered"),
+        ],
+    )
+    def test_a_page_for_few_is_made_in_few_steps(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_made: ops.List, most: int
+    ) -> None:
+        steps: list[int] = []
+        really_merged = listing._merged
+
+        async def merged(
+            homes: tuple[Home, ...], start: UUID, most: int
+        ) -> tuple[Sequence[SecretState], UUID | None, int]:
+            steps.append(most)
+            return await really_merged(homes, start, most)
+
+        def hiding_all_but_the_last(
+            _caller: Caller, _permission: Permission, target: Target | Everything | None
+        ) -> bool:
+            return target is None or (isinstance(target, Target) and target.secret.int == 400)
+
+        async def define_many(core: Core) -> None:
+            for number in range(1, 401):
+                await define(core, number, ephemeral=True)
+
+        async def test(core: Core) -> None:
+            async with open_core(tmp_path / "makes") as makes:
+                await define_many(makes)
+                core.service._ephemeral._kept = makes.service._ephemeral._kept
+                core.service._ephemeral._ids = makes.service._ephemeral._ids
+                monkeypatch.setattr(listing, "_merged", merged)
+                (found,) = (await core.call(request_made)).entries
+                assert found.secret.int == 400
+                assert len(steps) <= most
+
+        in_core(tmp_path, test, hiding_all_but_the_last)
+
+    @pytest.mark.parametrize("request_made", [ops.List(), ops.List(1), ops.Count(), ops.Count(private=False)], ids=repr)
+    def test_others_have_their_turn_at_each_secret_that_takes_long(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_made: ops.Request[ops.Reply]
+    ) -> None:
+        async def test(core: Core) -> None:
+            for number in range(3, 31, 3):
+                await define(core, number, ephemeral=True)
+            monkeypatch.setattr(limits, "TURN_MILLISECONDS", -1)
+            assert await turns_meanwhile(core.call(request_made)) >= 10
+
+        in_core(tmp_path, test, hiding_multiples_of_three)
+
+    @pytest.mark.parametrize("request_made", [ops.List(), ops.Count()], ids=["list", "count"])
+    def test_nothing_goes_on_for_who_is_gone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_made: ops.Request[ops.Reply]
+    ) -> None:
+        judged: list[UUID] = []
+        listener = Told()
+
+        def policy(_caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+            if permission is Permission.GETATTR and isinstance(target, Target):
+                judged.append(target.secret)
+                listener.gone = len(judged) >= 3
+            return target is not EVERYTHING
+
+        async def test(core: Core) -> None:
+            for number in range(1, 11):
+                await define(core, number, ephemeral=True)
+            judged.clear()
+            monkeypatch.setattr(limits, "TURN_MILLISECONDS", -1)
+            with pytest.raises(BusyError):
+                await core.call(request_made, listener=listener)
+            assert len(judged) == 3
+
+        in_core(tmp_path, test, policy)
 
 
 class TestCount:
@@ -252,16 +381,11 @@ class TestCount:
         in_core(tmp_path, test, policy)
 
     def test_others_have_their_turn_meanwhile(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        walk_in_steps(monkeypatch, 1)
-
         async def test(core: Core) -> None:
             for number in range(1, 4):
                 await define(core, number, ephemeral=True)
-            counting = asyncio.ensure_future(core.call(ops.Count(ephemeral=True, private=False)))
-            await asyncio.sleep(0)
-            assert not counting.done()
-            assert await core.call(ops.Count(ephemeral=True)) == ops.Counted(3)
-            assert not counting.done()
-            assert await counting == ops.Counted(3)
+            assert await turns_meanwhile(core.call(ops.Count(ephemeral=True, private=False))) == 0
+            monkeypatch.setattr(limits, "TURN_MILLISECONDS", -1)
+            assert await turns_meanwhile(core.call(ops.Count(ephemeral=True, private=False))) == 3
 
         in_core(tmp_path, test)

@@ -31,7 +31,7 @@ from secretd.daemon.accounts import Account, Accounts
 from secretd.daemon.connection import Connection
 from secretd.doors.native import NativeSession
 from secretd.doors.session import Answer, Nothing, Outlet, Session, Taken
-from secretd.doors.stepping import Done
+from secretd.doors.stepping import Done, step
 from secretd.errors import BusyError, SecretdError
 
 MOST_GROWTH_BYTES = 50_000_000
@@ -133,6 +133,38 @@ class Echo(Session):
         return ()
 
 
+class Slow(Echo):
+    """One that answers only when it may, and says what became of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on, self.given_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.swept = asyncio.Event()
+        self._looked_at = 0
+
+    @property
+    def admitted(self) -> bool:
+        self._looked_at += 1
+        if self._looked_at > 10:
+            self.swept.set()
+        return True
+
+    def take_message(self) -> Taken | Nothing:
+        taken = super().take_message()
+        if isinstance(taken, Taken) and isinstance(taken.outcome, Done):
+            return Taken(step(self._answer(taken.outcome.result)))
+        return taken
+
+    async def _answer(self, answer: Answer) -> Answer:
+        self.asked.set()
+        await self.go_on.wait()
+        return answer
+
+    def give_up(self) -> tuple[int, ...]:
+        self.given_up.set()
+        return ()
+
+
 async def _wait_for_end(reader: asyncio.StreamReader) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while await reader.read(65_536):
@@ -194,6 +226,33 @@ class TestWhoKeepsTheDaemonWaiting:
             return time.monotonic() - ends
 
         assert run(scenario()) < limits.DRAIN_SECONDS / 2
+
+    def test_what_goes_on_for_who_has_hung_up_is_given_up(self, tmp_path: Path) -> None:
+        async def scenario() -> None:
+            session = Slow()
+            async with serving(tmp_path, lambda _: session) as path, asyncio.timeout(DEADLINE_S):
+                _, writer = await asyncio.open_unix_connection(path)
+                writer.write(b"x\n")
+                await session.asked.wait()
+                writer.close()
+                await session.given_up.wait()
+
+        run(scenario())
+
+    def test_who_only_sends_no_more_is_answered(self, tmp_path: Path) -> None:
+        async def scenario() -> None:
+            session = Slow()
+            async with serving(tmp_path, lambda _: session) as path, asyncio.timeout(DEADLINE_S):
+                reader, writer = await asyncio.open_unix_connection(path)
+                writer.write(b"x\n")
+                writer.write_eof()
+                await session.asked.wait()
+                await session.swept.wait()
+                session.go_on.set()
+                assert await reader.read() == b"x\n"
+                writer.close()
+
+        run(scenario())
 
     def test_what_a_uid_has_does_not_stop_its_other_connections(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
