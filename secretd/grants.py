@@ -10,7 +10,7 @@ Source: docs/access.md, "Permissions" and "Grants".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -266,11 +266,16 @@ def _check_scopes(scopes: tuple[Scope, ...]) -> None:
         raise InvalidDocumentError(f"a grant may name at most {limits.GRANT_SCOPES} scopes")
     if len(set(scopes)) < len(scopes):
         raise InvalidDocumentError("a scope is named twice")
-    patterns = [scope.pattern for scope in scopes if isinstance(scope, UsageLike) and scope.pattern is not None]
-    if sum(len(pattern.encode()) for pattern in patterns) > limits.GRANT_PATTERNS_BYTES:
+    if pattern_bytes(scopes) > limits.GRANT_PATTERNS_BYTES:
         raise InvalidDocumentError(
             f"the patterns of a grant may have at most {limits.GRANT_PATTERNS_BYTES} bytes of UTF-8 in all"
         )
+
+
+def pattern_bytes(scopes: Iterable[Scope]) -> int:
+    """Say how many bytes of UTF-8 all patterns of some scopes have."""
+    patterns = (scope.pattern for scope in scopes if isinstance(scope, UsageLike) and scope.pattern is not None)
+    return sum(len(pattern.encode()) for pattern in patterns)
 
 
 # How things are spelt.

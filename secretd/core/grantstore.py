@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from secretd import limits
@@ -25,7 +26,7 @@ from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
 from secretd.errors import BusyError, ConflictError, NoGrantError, QuotaError, StoreCorruptError
-from secretd.grants import Grant
+from secretd.grants import Grant, pattern_bytes
 from secretd.store.base import Delete, Put, RevisionConflict, RevisionIs, Store
 from secretd.store.reading import Record, Snapshot
 
@@ -103,7 +104,7 @@ class Grants:
 
         Raises:
             ConflictError: there is one, and it is not to be replaced.
-            QuotaError: there are as many as there may be.
+            QuotaError: there are as many as there may be, or they would say more than they may together.
             StoreError: what Store.commit raises.
         """
         async with self._changing:
@@ -113,6 +114,7 @@ class Grants:
                 raise ConflictError("there is a grant of this name, or a damaged record of one")
             if before is None and len(self._kept) >= limits.GRANTS:
                 raise QuotaError(f"there are {limits.GRANTS} grants, which are all there may be")
+            _check_room([grant, *(kept.grant for kept in self._kept.values() if kept is not before)])
             counter = before.counter + 1 if before else envelope.first_counter()
             sealed = envelope.seal(self._seal.keyrings[Domain.SHARED], key, counter, form.to_bytes(grant))
             revision = await self._commit(Put(key, sealed), before)
@@ -141,7 +143,8 @@ class Grants:
 
     def _take(self, kept: dict[str, _Kept]) -> None:
         self._kept = kept
-        self._rules = Rules(each.grant for each in kept.values()) if self._in_force else Rules()
+        grants = (each.grant for each in kept.values())
+        self._rules = Rules(grants, before=self._rules) if self._in_force else Rules()
 
     async def _read(self, snapshot: Snapshot, head: HeadKeeper) -> tuple[dict[str, _Kept], int]:
         """Give the grants that open, by name, and the set-hash of all that there are."""
@@ -197,3 +200,17 @@ class Grants:
 
     def _key(self, name: str) -> bytes:
         return GRANT + self._seal.keyrings[Domain.SHARED].mac(_NAME_LABEL, name.encode())
+
+
+def _check_room(grants: Collection[Grant]) -> None:
+    """Refuse more than may be kept ready and asked at each request.
+
+    Raises:
+        QuotaError: the grants have more scopes, or longer patterns, than all together may.
+    """
+    if sum(len(grant.scopes) for grant in grants) > limits.GRANTS_SCOPES:
+        raise QuotaError(f"all grants together may have at most {limits.GRANTS_SCOPES} scopes")
+    if sum(pattern_bytes(grant.scopes) for grant in grants) > limits.GRANTS_PATTERNS_BYTES:
+        raise QuotaError(
+            f"the patterns of all grants together may have at most {limits.GRANTS_PATTERNS_BYTES} bytes of UTF-8"
+        )

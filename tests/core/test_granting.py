@@ -25,6 +25,8 @@ from secretd.errors import (
     NotFoundError,
     OperationInvalidError,
     QuotaError,
+    ReadOnlyError,
+    SealError,
     StoreCorruptError,
 )
 from secretd.grants import (
@@ -92,6 +94,25 @@ def test_a_grant_is_in_force_at_once_and_for_what_it_names(tmp_path: Path) -> No
             await core.call(ops.List(), ALICE)
 
     in_core(tmp_path, test)
+
+
+def test_a_sealed_daemon_says_so_to_all_for_it_knows_no_grants(tmp_path: Path) -> None:
+    async def grant_one(core: Core) -> None:
+        await fill(core)
+        await core.call(requests.GrantAdd(grant()))
+
+    async def ask(core: Core) -> None:
+        for request in (ops.GetValue(MINE), ops.Status(), ops.Whoami()):
+            with pytest.raises(SealError) as caught:
+                await core.call(request, ALICE)
+            assert caught.value.message == "the daemon is sealed, so it does not know what was granted to you"
+        assert "root key" in str((await core.call(ops.Status())).reason)
+        with pytest.raises(ReadOnlyError):
+            core.service.admit(replace(OWNER, read_only=True), Permission.DELETE)
+
+    in_core(tmp_path, grant_one)
+    (tmp_path / "config" / "root.key").unlink()
+    in_core(tmp_path, ask)
 
 
 def test_an_event_is_told_to_whom_a_grant_lets_see(tmp_path: Path) -> None:
@@ -211,6 +232,33 @@ def test_there_are_so_many_and_no_more(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(QuotaError):
             await core.call(requests.GrantAdd(grant("two")))
         await core.call(requests.GrantAdd(grant(), replace=True))
+
+    in_core(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "scopes"),
+    [
+        pytest.param("GRANTS_SCOPES", 3, [EverySecret(), ThatSecret(MINE)], id="scopes"),
+        pytest.param("GRANTS_PATTERNS_BYTES", 11, [UsageLike(UsageType.CEPH, "caf\u00e9/*")], id="bytes-of-patterns"),
+    ],
+)
+def test_all_together_say_so_much_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, scopes: list[Scope]
+) -> None:
+    monkeypatch.setattr(limits, bound, most)
+
+    async def test(core: Core) -> None:
+        first, second = (
+            Grant(name, None, Principal(PrincipalKind.ANYONE), frozenset({Permission.SEARCH}), tuple(scopes))
+            for name in ("first", "second")
+        )
+        await core.call(requests.GrantAdd(first))
+        with pytest.raises(QuotaError, match="together"):
+            await core.call(requests.GrantAdd(second))
+        await core.call(requests.GrantAdd(first, replace=True))
+        await core.call(requests.GrantRemove("first"))
+        await core.call(requests.GrantAdd(second))
 
     in_core(tmp_path, test)
 
