@@ -47,7 +47,7 @@ class Running:
 
         The event loop waits meanwhile: policies are asked where a request arrives.  That is bearable because it comes
         to pass only for files that a grant names, whose number and size are bounded, and no caller can bring it about
-        anew: only root can change the file.
+        anew: only root can change the file, and only root link to it (fs.protected_hardlinks, which systemd sets).
         """
         if not self.executable.trusted or self.identity.size > limits.EXECUTABLE_BYTES:
             return None

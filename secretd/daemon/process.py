@@ -13,6 +13,7 @@ handle, which counts as the /proc does that it is read from).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -30,9 +31,14 @@ from secretd.model import Executable, PeerStatus, Process, Unit
 
 _SO_PEERPIDFD = 77  # asm-generic/socket.h
 _CAP_SYS_PTRACE = 19  # linux/capability.h
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _NUMBER = re.compile(r"^Pid:\t([1-9][0-9]*)$", re.MULTILINE)
 
 _T = TypeVar("_T")
+
+
+class _UnreadableNowError(OSError):
+    """The daemon has no descriptor or memory left to read with."""
 
 
 class PeerProcess(Process):
@@ -44,20 +50,35 @@ class PeerProcess(Process):
 
     def unit(self) -> Unit | None:
         """Say which system service it belongs to."""
-        return self._unit
+        try:
+            return self._unit
+        except _UnreadableNowError:
+            return None
 
     def executable(self) -> Executable | None:
         """Say which file it runs; None where the daemon may not see that (PeerStatus.executables)."""
-        return self._running.executable if self._running else None
+        running_file = self._file()
+        return running_file.executable if running_file else None
 
     def sha256(self) -> str | None:
         """Give the hash of the file it runs, if that is trusted and not too large; everybody waits for it."""
-        return self._running.sha256() if self._running else None
+        running_file = self._file()
+        return running_file.sha256() if running_file else None
 
     @property
     def is_seen(self) -> bool:
-        """Whether it is there, and below /proc."""
+        """Whether it is there, and below /proc.
+
+        Raises:
+            OSError: the daemon has no descriptor or memory left to see it.
+        """
         return self._read(Path.exists) or False
+
+    def _file(self) -> Running | None:
+        try:
+            return self._running
+        except _UnreadableNowError:
+            return None
 
     @cached_property
     def _unit(self) -> Unit | None:
@@ -68,12 +89,18 @@ class PeerProcess(Process):
         return self._read(running)
 
     def _read(self, read: Callable[[Path], _T]) -> _T | None:
-        """Have something read in the process's directory below /proc; None if it is not certain to be its own."""
+        """Have something read in the process's directory below /proc; None if it is not certain to be its own.
+
+        Raises:
+            _UnreadableNowError: nothing is known, and who asks later may be told: that is not to be kept.
+        """
         try:
             with _handle_of(self._connection) as handle:
                 found = read(_directory_of(handle))
                 return None if _has_ended(handle) else found
-        except OSError:
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise _UnreadableNowError from error
             return None
 
 

@@ -59,6 +59,19 @@ class TestWhoIsThere:
         assert before is not None
         assert process.executable() is before
 
+    @pytest.mark.parametrize("what", ["unit", "executable", "sha256"])
+    def test_what_could_not_be_read_for_want_of_descriptors_is_read_later(
+        self, peers: Peers, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        connection, _ = peers.connect()
+        process = PeerProcess(connection)
+        monkeypatch.setattr(process_module, "unit_of", lambda directory: directory)
+        with monkeypatch.context() as without:
+            for name in ("unit_of", "running"):
+                without.setattr(process_module, name, _without_descriptors)
+            assert getattr(process, what)() is None
+        assert getattr(process, what)() is not None
+
     def test_no_descriptor_is_kept(self, peers: Peers) -> None:
         connection, _ = peers.connect()
         before = len([*Path("/proc/self/fd").iterdir()])
@@ -93,6 +106,10 @@ class TestWhoIsThere:
                 check=True,
             )
         assert asked.stdout == "0 None\n"
+
+
+def _without_descriptors(_: Path) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def assert_nothing_is_known(process: PeerProcess) -> None:
