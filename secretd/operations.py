@@ -548,7 +548,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("lookup-by-id", LookupById, FoundEntry, Permission.GETATTR, AuditLevel.NONE),
     Operation("lookup-by-usage", LookupByUsage, Found, Permission.GETATTR, AuditLevel.NONE),
     Operation("subscribe", Subscribe, Subscribed, Permission.SEARCH, AuditLevel.NONE),
-    Operation("unsubscribe", Unsubscribe, Unsubscribed, Permission.SEARCH, AuditLevel.NONE),
+    Operation("unsubscribe", Unsubscribe, Unsubscribed, None, AuditLevel.NONE),
     Operation("grant-add", GrantAdd, GrantAdded, Permission.ADMIN, AuditLevel.CHANGE),
     Operation("grant-list", GrantList, GrantsListed, Permission.ADMIN, AuditLevel.NONE),
     Operation("grant-show", GrantShow, GrantShown, Permission.ADMIN, AuditLevel.NONE),

@@ -19,8 +19,6 @@ from uuid import UUID
 from secretd.errors import AccessDeniedError, ReadOnlyError
 from secretd.model import Attributes, Caller, Mode, Permission
 
-_ALL = tuple(Permission)
-
 READ_ONLY_PERMISSIONS = frozenset({Permission.SEARCH, Permission.GETATTR, Permission.READ})
 """All that a ``-ro`` socket can ever give. Source: CVE-2019-10161 shows what comes of more."""
 
@@ -111,7 +109,7 @@ class Access:
         if permission is not None:
             self.require(caller, permission, None)
             return
-        for one in _ALL:
+        for one in Permission:
             if self.allows(caller, one, None):
                 return
         raise AccessDeniedError("you may do nothing here: no permission was granted to you")

@@ -27,7 +27,7 @@ from uuid import UUID
 
 from secretd import limits
 from secretd import operations as ops
-from secretd.core.access import Access, Target
+from secretd.core.access import EVERYTHING, Access, Target
 from secretd.core.state import SecretState, said_of
 from secretd.errors import InvalidRequestError, SecretdError, StoreOutcomeUnknownError
 from secretd.model import Caller, Digest, Permission
@@ -154,9 +154,13 @@ class Events:
         """Note that some callers may see other secrets now, though no secret was changed: they have to list them anew.
 
         Args:
-            concerns: whether a caller is one of them.
+            concerns: whether grants say that a caller is one of them. Who needs none sees all that there are anyway.
         """
-        concerned = frozenset(one for one, wanted in self._subscriptions.items() if concerns(wanted.caller))
+        concerned = frozenset(
+            one
+            for one, wanted in self._subscriptions.items()
+            if concerns(wanted.caller) and not self._access.owns(wanted.caller, Permission.GETATTR, EVERYTHING)
+        )
         if concerned:
             self._number += 1
             self._add(_News(self._number, concerned=concerned))

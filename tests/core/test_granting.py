@@ -143,7 +143,9 @@ def test_who_sees_others_now_is_told_to_list_anew_and_nobody_else_is(tmp_path: P
         if change == "taken":
             await core.call(requests.GrantRemove("two"))
         else:
-            more = grant("two", PermissionSet.READ_ONLY, EverySecret())
+            # The owner is anyone, too.
+            anyone = Principal(PrincipalKind.ANYONE)
+            more = replace(grant("two", PermissionSet.READ_ONLY, EverySecret()), principal=anyone)
             await core.call(requests.GrantAdd(more, replace=True))
         assert await alice.until(ops.EventsLost) == [ops.EventsLost()]
         await core.call(ops.Delete(MINE))
