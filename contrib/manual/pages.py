@@ -15,6 +15,7 @@ import click
 
 from manual.roff import inline, roff, sections_of, tagged
 from secretd import __version__
+from secretd.cli.invocation import SHARED
 from secretd.cli.main import secretctl
 from secretd.daemon import main as daemon
 from secretd.daemon.config import SETTINGS
@@ -26,9 +27,6 @@ _DATE = "2026-11-22"
 
 _NOT_IN_THE_MANUAL = ("", "Commands", "The manual", "Differences from virsh")
 """The sections of docs/secretctl.md that come from the table of commands instead, or are for readers of the web."""
-
-_OF_ALL = "json"
-"""What nearly every command has, and is said of all together, as --help is."""
 
 
 def secretctl_page() -> str:
@@ -123,7 +121,8 @@ def _commands() -> list[tuple[str, click.Command]]:
 def _command(named: tuple[str, click.Command]) -> str:
     name, command = named
     usage = " ".join(command.collect_usage_pieces(_context(command)))
-    own = [param for param in command.params if param.name != _OF_ALL]
+    # What they share is said of all together, as --help is.
+    own = [param for param in command.params if param.name not in SHARED]
     return f".SS {_bold(name)} {inline(usage)}\n{_opened(roff(command.help or ''))}{_options(command, own)}"
 
 

@@ -37,7 +37,7 @@ The usages of the other types hold another element: ceph, tls and vtpm a <name>,
 """What the help of a command that reads a document says at its end."""
 
 
-@command("secret-allocate", "allocate-id")
+@command("secret-allocate", "allocate-id", short_help="Make an id for a new secret.")
 @field_option(AllocateId, "description", metavar="TEXT")
 @field_option(AllocateId, "ephemeral", is_flag=True)
 def secret_allocate(invocation: Invocation, description: str | None, ephemeral: bool) -> None:
@@ -49,7 +49,7 @@ def secret_allocate(invocation: Invocation, description: str | None, ephemeral: 
     invocation.show(reply, lambda: f"{reply.secret}\n")
 
 
-@command("secret-define", "define", epilog=DOCUMENT)
+@command("secret-define", "define", short_help="Define a secret from a document.", epilog=DOCUMENT)
 @named_argument("file", **FILE)
 @click.option("--validate", is_flag=True, expose_value=False, help="As in virsh; the document is always validated.")
 @digest_option(Define)
@@ -59,7 +59,7 @@ def secret_define(invocation: Invocation, file: Path, digest: Digest | None) -> 
     invocation.confirm(reply, f"Secret {reply.secret} created")
 
 
-@command("secret-set-xml", "set-xml", epilog=DOCUMENT)
+@command("secret-set-xml", "set-xml", short_help="Replace all attributes of a secret.", epilog=DOCUMENT)
 @click.argument("secret", **ID)
 @click.argument("file", **FILE)
 @digest_option(SetXml)
@@ -77,7 +77,7 @@ def secret_dumpxml(invocation: Invocation, secret: UUID) -> None:
     invocation.show(reply, lambda: output.as_xml(reply.document))
 
 
-@command("secret-undefine", "delete")
+@command("secret-undefine", "delete", short_help="Delete a secret.")
 @secret_argument
 @digest_option(Delete)
 def secret_undefine(invocation: Invocation, secret: UUID, digest: Digest | None) -> None:

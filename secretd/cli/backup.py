@@ -24,7 +24,7 @@ _PART_SECONDS = 86_400.0
 _FILE: dict[str, Any] = {"metavar": "FILE", "type": click.Path(path_type=Path, dir_okay=False)}
 
 
-@command("backup", "backup")
+@command("backup", "backup", short_help="Write all that is stored, sealed as it is.")
 @click.argument("file", **_FILE)
 def backup(invocation: Invocation, file: Path) -> None:
     """Write a backup; that something in it does not open is said after it was written."""
@@ -39,7 +39,7 @@ def backup(invocation: Invocation, file: Path) -> None:
         raise StoreCorruptError(f"the backup is written, but so many records do not open: {last.damaged}")
 
 
-@command("restore", "restore")
+@command("restore", "restore", short_help="Bring a backup into an empty store.")
 @click.argument("file", **_FILE)
 @click.option("--dry-run", is_flag=True, help="Look the backup through, and change nothing.")
 def restore(invocation: Invocation, file: Path, *, dry_run: bool) -> None:

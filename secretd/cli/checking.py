@@ -11,7 +11,7 @@ _CHECK_SECONDS = 86_400.0
 """A check takes as long as the store is large; who gives it up presses Ctrl-C."""
 
 
-@command("check", "check")
+@command("check", "check", short_help="Open every record, and say what is wrong.")
 def check(invocation: Invocation) -> None:
     """Check every record; what was found is said before it is called an error."""
     with invocation.working("Checking every record"):
@@ -21,7 +21,7 @@ def check(invocation: Invocation) -> None:
         raise StoreCorruptError(f"the store is damaged: problems found: {reply.found}")
 
 
-@command("store-accept", "store-accept")
+@command("store-accept", "store-accept", short_help="Take a store as it is that lost changes.")
 def store_accept(invocation: Invocation) -> None:
     """Accept a loss."""
     reply = invocation.call(StoreAccept())

@@ -67,7 +67,11 @@ SHELLS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 """What each shell sources."""
 
 
-@click.command("completion", help="Print what makes a shell complete secretctl's commands, options and ids.")
+@click.command(
+    "completion",
+    short_help="Print what makes a shell complete.",
+    help="Print what makes a shell complete secretctl's commands, options, ids and more.",
+)
 @click.argument("shell", metavar="SHELL", type=click.Choice(list(SHELLS)))
 @click.option("--answer", is_flag=True, hidden=True)
 @click.pass_context

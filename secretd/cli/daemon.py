@@ -32,14 +32,14 @@ _NEAR = 0.8
 """What is used by more than this is told of."""
 
 
-@command("whoami", "whoami")
+@command("whoami", "whoami", short_help="Say whom the daemon takes you for.")
 def whoami(invocation: Invocation) -> None:
     """Show the caller as the daemon sees it."""
     reply = invocation.call(Whoami())
     invocation.show(reply, lambda: output.fields_table(reply, _EVIDENCE) + output.held_table(reply.permissions))
 
 
-@command("status", "status")
+@command("status", "status", short_help="Say how the daemon is.")
 def status(invocation: Invocation) -> None:
     """Show the state of the daemon, and end with it."""
     reply = invocation.call(Status())
@@ -53,7 +53,7 @@ def status(invocation: Invocation) -> None:
         raise click.ClickException(f"near a bound: {near}")
 
 
-@command("metrics", "metrics")
+@command("metrics", "metrics", short_help="Give counts for monitoring.")
 def metrics(invocation: Invocation) -> None:
     """Write the metrics as they are."""
     reply = invocation.call(Metrics())

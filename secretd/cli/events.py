@@ -34,7 +34,12 @@ _LINES: dict[type[Event], str] = {
 _TIMED_OUT = "event loop timed out\n"
 
 
-@command("secret-event", "subscribe")
+@command(
+    "secret-event",
+    "subscribe",
+    short_help="Wait for changes to secrets.",
+    help="Wait for changes to the secrets that you may see, or to one of them.",
+)
 @named_argument("secret", required=False, **{**ID, "metavar": "[ID]"})
 @click.option("--loop", is_flag=True, help="Wait for more than one event: until the time is over, or Ctrl-C.")
 @click.option("--timeout", metavar="SECONDS", type=click.IntRange(min=1), help="Wait for so long, and no longer.")

@@ -49,7 +49,7 @@ def _complete_object(context: click.Context, _parameter: click.Parameter, begun:
     return [CompletionItem(name) for name in USAGE_TYPES if name.startswith(begun)] or ids(context.obj, begun)
 
 
-@command("explain", "explain")
+@command("explain", "explain", short_help="Say what would come of a request, and why.")
 @click.argument("operation", metavar="OPERATION", type=OperationType())
 @click.argument("about", metavar="[OBJECT]...", nargs=-1, shell_complete=_complete_object)
 @click.option(

@@ -78,7 +78,7 @@ def _describing_options(function: _Decorated) -> _Decorated:
     return function
 
 
-@command("grant-add", "grant-add", epilog=DOCUMENT)
+@command("grant-add", "grant-add", short_help="Grant somebody something.", epilog=DOCUMENT)
 @click.argument("file", required=False, metavar="[FILE]", type=FileType())
 @_describing_options
 @field_option(GrantAdd, "replace", is_flag=True)
@@ -107,7 +107,7 @@ def grant_show(invocation: Invocation, name: str) -> None:
     invocation.show(reply, lambda: output.as_xml(reply.grant))
 
 
-@command("grant-remove", "grant-remove")
+@command("grant-remove", "grant-remove", short_help="Take a grant back.")
 @click.argument("name", metavar="NAME")
 def grant_remove(invocation: Invocation, name: str) -> None:
     """Take a grant back."""

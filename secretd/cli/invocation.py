@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,20 +157,21 @@ def command(name: str, operation: str, **settings: Any) -> Callable[[Callable[..
     Args:
         name: what is typed.
         operation: the operation it stands for.
-        settings: as click.Command takes them.
+        settings: as click.Command takes them; ``help`` where a command is told of otherwise than the protocol,
+            ``short_help`` where that is too long for a list of commands.
     """
 
     def decorate(function: Callable[..., None]) -> OperationCommand:
-        made = click.command(name, cls=OperationCommand, help=BY_NAME[operation].help, **settings)(
-            shared_options(shown=("json",))(click.pass_obj(function))
-        )
+        told = {"help": BY_NAME[operation].help, **settings}
+        made = click.command(name, cls=OperationCommand, **told)(click.pass_obj(function))
+        made.params.extend(shared_options())
         made.operation = operation
         return made
 
     return decorate
 
 
-_SHARED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+SHARED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "socket": (
         ("-c", "--connect"),
         {"metavar": "SOCKET", "type": SocketType(), "help": "Ask the daemon that listens on this socket."},
@@ -187,21 +188,12 @@ _SHARED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 """The options that stand before or after a command's name, by the attribute of Invocation that each gives."""
 
 
-def shared_options(shown: Collection[str] = _SHARED) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make the options that all commands share.
-
-    Args:
-        shown: which of them the help names; the others are taken all the same.
-    """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for name, (spellings, settings) in reversed(_SHARED.items()):
-            function = click.option(
-                *spellings, name, expose_value=False, callback=_keep, hidden=name not in shown, **settings
-            )(function)
-        return function
-
-    return decorate
+def shared_options() -> list[click.Parameter]:
+    """Make the options that all commands share."""
+    return [
+        click.Option([*spellings, name], expose_value=False, callback=_keep, **settings)
+        for name, (spellings, settings) in SHARED.items()
+    ]
 
 
 def _keep(context: click.Context, parameter: click.Parameter, given: object) -> None:

@@ -60,9 +60,9 @@ COMMANDS = (
     invoke_without_command=True,
     help="Ask a secretd daemon: root's default is the system's, everyone else's their own session's. Without a command"
     " this is a shell, which takes commands from the terminal or from a script on standard input.",
+    params=shared_options(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@shared_options()
 @click.option("-k", "--keep-going", is_flag=True, help="Go on with a script after a command that failed.")
 @click.version_option(__version__, "--version", message="%(prog)s %(version)s")
 @click.pass_context
@@ -82,7 +82,9 @@ def _complete_command(context: click.Context, _parameter: click.Parameter, begun
     return secretctl.shell_complete(context.find_root(), begun)
 
 
-@secretctl.command("help", help="Show how secretctl is used, or one of its commands.")
+@secretctl.command(
+    "help", short_help="Show how a command is used.", help="Show how secretctl is used, or one of its commands."
+)
 @click.argument("command", metavar="[COMMAND]", required=False, shell_complete=_complete_command)
 @click.pass_context
 def show_help(context: click.Context, command: str | None) -> None:

@@ -42,7 +42,9 @@ def _refuse_option(context: click.Context, _parameter: click.Parameter, given: o
         raise click.UsageError(_SEEN, context)
 
 
-@command("secret-set-value", "set-value", context_settings={"allow_extra_args": True})
+@command(
+    "secret-set-value", "set-value", help="Set the value of a secret.", context_settings={"allow_extra_args": True}
+)
 @secret_argument
 @click.option("--file", help="Read the value from this file, - for standard input.", **FILE)
 @click.option("--plain", is_flag=True, help="The bytes of the file are the value, not base64 of it.")
@@ -98,7 +100,7 @@ def secret_get_value(invocation: Invocation, secret: UUID, plain: bool) -> None:
         invocation.show(reply, lambda: f"{base64.b64encode(reply.value.reveal()).decode()}\n")
 
 
-@command("secret-generate-value", "generate-value")
+@command("secret-generate-value", "generate-value", short_help="Have the daemon make a random value.")
 @secret_argument
 @field_option(
     GenerateValue, "length", metavar="N", type=click.IntRange(1, limits.VALUE_BYTES), default=32, show_default=True

@@ -19,7 +19,7 @@ from helpers.scripted_client import ScriptedClient
 from helpers.tree import ROOT
 from secretd.cli import invocation
 from secretd.cli.attributes import DOCUMENT
-from secretd.cli.invocation import OperationCommand
+from secretd.cli.invocation import SHARED, OperationCommand
 from secretd.cli.main import COMMANDS, run, secretctl
 from secretd.cli.parameters import USAGE_TYPES
 from secretd.client import read_secret, write_secret
@@ -47,8 +47,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Script:
 
 
 def options_of(command: click.Command) -> set[str]:
+    """List the options of a command that not all commands share."""
     options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
-    return {name for option in options for name in option.opts} - {"--json"}
+    return {name for option in options for name in option.opts if option.name not in SHARED}
 
 
 def options_of_fields() -> Iterator[Any]:
@@ -87,7 +88,10 @@ def test_the_page_says_how_a_command_is_called(command: click.Command) -> None:
     assert sorted(named) == sorted(options_of(command))
 
 
-@pytest.mark.parametrize("option", sorted(options_of(secretctl) - {"--version"}))
+SHARED_OPTIONS = [spelling for spellings, _ in SHARED.values() for spelling in spellings]
+
+
+@pytest.mark.parametrize("option", [*SHARED_OPTIONS, *sorted(options_of(secretctl) - {"--version"})])
 def test_the_page_has_every_shared_option(option: str) -> None:
     assert re.search(rf"`{option}\b", PAGE)
 
@@ -104,8 +108,29 @@ def test_every_command_helps(command: OperationCommand, capsys: pytest.CaptureFi
 
     shown = capsys.readouterr()
     assert shown.out.startswith(f"Usage: secretctl {command.name} ")
-    assert BY_NAME[command.operation].help in " ".join(shown.out.split())
+    assert told_of(command) in " ".join(shown.out.split())
+    assert all(f" {option} " in shown.out.replace(",", " ") for option in SHARED_OPTIONS)
     assert shown.err == ""
+
+
+OF_ITS_OWN = {
+    "secret-event": "Wait for changes to the secrets that you may see, or to one of them.",
+    "secret-set-value": "Set the value of a secret.",
+}
+"""What help says of a command that is told of otherwise than its operation: who has no connection, and makes no id."""
+
+
+def told_of(command: OperationCommand) -> str:
+    return OF_ITS_OWN.get(str(command.name), BY_NAME[command.operation].help)
+
+
+@pytest.mark.parametrize("command", secretctl.commands.values(), ids=lambda command: command.name)
+def test_the_list_of_commands_says_what_each_is_for_on_its_line(command: click.Command) -> None:
+    said = command.get_short_help_str()
+
+    assert len(said) <= 50  # what 80 columns leave beside the longest name
+    assert said.endswith(".")
+    assert not said.endswith("...")
 
 
 @pytest.mark.parametrize("arguments", [[], ["secret-list"]], ids=["all", "one"])

@@ -13,6 +13,7 @@ import pytest
 
 from helpers.terminal import need
 from helpers.tree import ROOT, unmeasured_environment
+from secretd.cli.invocation import SHARED
 from secretd.cli.main import secretctl
 from secretd.daemon import main as daemon
 from secretd.daemon.config import SETTINGS
@@ -98,7 +99,7 @@ def test_a_command_is_there_with_its_options(name: str) -> None:
 
     assert found
     for param in secretctl.commands[name].params:
-        shown = param.param_type_name == "option" and not getattr(param, "hidden", False) and param.name != "json"
+        shown = param.param_type_name == "option" and not getattr(param, "hidden", False) and param.name not in SHARED
         assert not shown or re.search(rf"^       {param.opts[0]}\b", found[0], re.MULTILINE)
 
 
