@@ -117,9 +117,7 @@ def _is_about_it(request: AnyRequest) -> bool:
     """Whether a request names the secret, or asks for all: what makes another may find its usage free or not."""
     if isinstance(request, ops.Define):
         return request.document.id is not None
-    # The status has the revision of the store.
-    other = isinstance(request, ops.AllocateId | ops.Status)
-    return not other and getattr(request, "secret", SECRET) == SECRET
+    return not isinstance(request, ops.AllocateId) and getattr(request, "secret", SECRET) == SECRET
 
 
 async def put(core: Core, there: There | None) -> None:
