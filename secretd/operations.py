@@ -461,6 +461,8 @@ class BackupPart(Reply):
     records: Annotated[int, Help("how many records were written so far", 0)]
     total: Annotated[int, Help("how many there are to write", 0)]
     damaged: Annotated[int, Help("how many of them do not open", 0)]
+    secrets: Annotated[int, Help("how many of them are a secret's attributes: so many secrets there are so far", 0)]
+    grants: Annotated[int, Help("how many of them are grants", 0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,6 +479,7 @@ class RestoreTaken(Reply):
     restore: Annotated[UUID, Help("which restore: send the next part with it")]
     revision: Annotated[int | None, Help("after the last part: the revision that the backup is of", 0)] = None
     secrets: Annotated[int | None, Help("after the last part: how many secrets are in it", 0)] = None
+    grants: Annotated[int | None, Help("after the last part: how many grants are in it", 0)] = None
     damaged: Annotated[int | None, Help("after the last part: how many records in it do not open", 0)] = None
 
 

@@ -32,7 +32,7 @@ def backup(invocation: Invocation, file: Path) -> None:
         last = _receive(invocation, client, written)
     invocation.confirm(
         last,
-        f"{last.records:,} records of revision {last.revision:,} are in {file}",
+        f"{_counted(last.secrets, last.grants)} of revision {last.revision:,} are in {file}",
         {"value": None, "file": str(file), "bytes": written.size},
     )
     if last.damaged:
@@ -46,10 +46,17 @@ def restore(invocation: Invocation, file: Path, *, dry_run: bool) -> None:
     """Restore a backup; that something in it does not open is said after the rest was restored."""
     with _opened(file) as content, invocation.connect(_PART_SECONDS) as client:
         reply = _send(invocation, client, content, dry_run=dry_run)
-    done = "can be restored" if dry_run else "are restored"
-    invocation.confirm(reply, f"{reply.secrets:,} secrets of revision {reply.revision:,} {done}")
+    done = "can be restored" if dry_run else "are restored, in the place of the grants that there were"
+    counted = _counted(reply.secrets or 0, reply.grants or 0)
+    invocation.confirm(reply, f"{counted} of revision {reply.revision:,} {done}")
     if reply.damaged:
         raise StoreCorruptError(f"so many records of the backup do not open: {reply.damaged}")
+
+
+def _counted(secrets: int, grants: int) -> str:
+    return " and ".join(
+        f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in ((secrets, "secret"), (grants, "grant"))
+    )
 
 
 def _receive(invocation: Invocation, client: Client, file: NewFile) -> BackupPart:
@@ -82,6 +89,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise click.BadParameter(f"{path}: {error.strerror}", param_hint="FILE") from None
+        raise click.BadParameter(f"cannot read {path}: {error.strerror}.") from None
     with file:
         yield file

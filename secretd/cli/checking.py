@@ -24,5 +24,6 @@ def check(invocation: Invocation) -> None:
 @command("store-accept", "store-accept", short_help="Take a store as it is that lost changes.")
 def store_accept(invocation: Invocation) -> None:
     """Accept a loss."""
-    reply = invocation.call(StoreAccept())
+    with invocation.working("Checking every record"):
+        reply = invocation.call(StoreAccept(), timeout_s=_CHECK_SECONDS)
     invocation.confirm(reply, f"The store is taken as it is, at revision {reply.revision}")

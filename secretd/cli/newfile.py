@@ -54,14 +54,12 @@ def new_file(path: Path) -> Iterator[NewFile]:
     """Give a file to be written, mode 0600; it takes the place of what is there once the block has ended well.
 
     Raises:
-        click.ClickException: it cannot be made, written or read back. Nothing is left of it then.
+        click.BadParameter: it cannot be made there.
+        click.ClickException: it cannot be written or read back. Nothing is left of it then.
     """
-    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-        raise click.ClickException(f"{path}: not a plain file, which alone would be replaced")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        with _ended_in_order(), os.fdopen(os.open(beside, flags, 0o600), "w+b") as file:
+        with _ended_in_order(), os.fdopen(_made(path, beside), "w+b") as file:
             try:
                 written = NewFile(file)
                 yield written
@@ -71,7 +69,17 @@ def new_file(path: Path) -> Iterator[NewFile]:
                 beside.unlink(missing_ok=True)
         _sync(path.parent)
     except OSError as error:
-        raise click.ClickException(f"{path}: {error.strerror}") from None
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
+
+
+def _made(path: Path, beside: Path) -> int:
+    """Open a new file beside one that may be there already."""
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise click.BadParameter(f"cannot write {path}: it is no plain file, which alone would be replaced.")
+    try:
+        return os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise click.BadParameter(f"cannot write {path}: {error.strerror}.") from None
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@ First, before a document is parsed, a caller must hold the permission for someth
 the object is resolved, for that object (``require``, ``allows``).  What a connection's kind forbids is
 decided before any policy is asked: a read-only connection never writes and never has a value revealed.
 
-Until grants come, the policy is the design's default: in session mode the user himself, in system mode root.
+The policy is: in session mode the user himself may do everything, and in system mode root, and others what was
+granted to them.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from secretd import limits
 from secretd import operations as ops
 from secretd.core.backupfile import Header, Writer
 from secretd.core.inflight import InFlight
-from secretd.core.kinds import HEAD, KEYRING, SEALED
+from secretd.core.kinds import ATTRIBUTES, GRANT, HEAD, KEYRING, SEALED
 from secretd.core.parts import Unfinished
 from secretd.core.sealing import Seal
 from secretd.core.walking import records_of
@@ -37,6 +37,8 @@ class _Progress:
     records: int = 0
     total: int = 0
     damaged: int = 0
+    secrets: int = 0
+    grants: int = 0
 
 
 @dataclass(slots=True)
@@ -95,7 +97,15 @@ class Backups:
                 self._unfinished.keep(name, backup)
         far = backup.progress
         return ops.BackupPart(
-            name, SecretValue(part), backup.is_given_out, far.revision, far.records, far.total, far.damaged
+            name,
+            SecretValue(part),
+            backup.is_given_out,
+            far.revision,
+            far.records,
+            far.total,
+            far.damaged,
+            far.secrets,
+            far.grants,
         )
 
     async def stop(self) -> None:
@@ -129,6 +139,8 @@ class Backups:
                 total = self._wholeness.head.added(total, record.key, record.value)
                 progress.records += 1
                 progress.damaged += not self._opens(record)
+                progress.secrets += record.key.startswith(ATTRIBUTES)
+                progress.grants += record.key.startswith(GRANT)
                 yield writer.record(record.key, record.value)
             head = await self._wholeness.head.read(snapshot)
             if head is None or head.total != total:

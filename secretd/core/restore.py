@@ -26,14 +26,21 @@ from secretd.core.grantstore import Grants
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
-from secretd.core.kinds import ATTRIBUTES, KEYRING
+from secretd.core.kinds import ATTRIBUTES, GRANT, KEYRING
 from secretd.core.parts import Unfinished
 from secretd.core.resealing import Resealing
 from secretd.core.sealing import Foreign, Seal
 from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
-from secretd.errors import OperationInvalidError, StoreCorruptError, StoreError, StoreFullError
+from secretd.errors import (
+    InvalidRequestError,
+    OperationInvalidError,
+    SealError,
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+)
 from secretd.model import Caller
 from secretd.store.base import Store
 
@@ -47,6 +54,7 @@ class _Content:
     header: Header
     foreign: Foreign
     secrets: int
+    grants: int
     damaged: int
 
 
@@ -82,8 +90,8 @@ class Restores:
 
         Raises:
             OperationInvalidError: there are secrets already.
-            InvalidRequestError: there is no such restore; or this is no backup, or one that is not whole.
-            SealError: the backup's keyrings do not open by this daemon's slots.
+            InvalidRequestError: there is no such restore; or this is no backup, or one that is not whole, or was made
+                under another root key.
             StoreError: what Store.replace_all raises; nothing was changed.
         """
         if request.restore is None:
@@ -102,7 +110,7 @@ class Restores:
             self._finishing.add(finishing)
             finishing.add_done_callback(self._finishing.discard)
             content = await asyncio.shield(finishing)
-        return ops.RestoreTaken(name, content.header.revision, content.secrets, content.damaged)
+        return ops.RestoreTaken(name, content.header.revision, content.secrets, content.grants, content.damaged)
 
     async def _finish(self, file: BinaryIO, *, dry_run: bool) -> _Content:
         with file:
@@ -145,14 +153,22 @@ class Restores:
 
     async def _look_through(self, file: BinaryIO) -> _Content:
         header = read_header(file)
-        foreign = self._seal.open_foreign(header.shared, header.node)
+        foreign = self._open_keyrings(header)
         try:
             # As long as a backup is large; nothing of it is shared with the event loop.
-            secrets, damaged = await asyncio.to_thread(_count, file, foreign)
+            return await asyncio.to_thread(_content, file, header, foreign)
         except BaseException:
             foreign.wipe()
             raise
-        return _Content(header, foreign, secrets, damaged)
+
+    def _open_keyrings(self, header: Header) -> Foreign:
+        try:
+            return self._seal.open_foreign(header.shared, header.node)
+        except SealError:
+            # It is the backup that does not open: this daemon is not sealed.
+            raise InvalidRequestError(
+                "this backup does not open with this daemon's root key: it was made under another one, or is damaged"
+            ) from None
 
     async def _bring_in(self, file: BinaryIO, content: _Content) -> None:
         head = HeadKeeper(content.foreign.keyrings[Domain.SHARED])
@@ -184,17 +200,18 @@ class Restores:
             raise OperationInvalidError("a backup is restored only where there is no secret yet, but there are some")
 
 
-def _count(file: BinaryIO, foreign: Foreign) -> tuple[int, int]:
-    """Prove a backup, and say how many secrets are in it, and how many of its records do not open."""
+def _content(file: BinaryIO, header: Header, foreign: Foreign) -> _Content:
+    """Prove a backup, and count what is in it, and how many of its records do not open."""
     prove(file, foreign.keyrings[Domain.SHARED])
-    secrets = damaged = 0
+    secrets = grants = damaged = 0
     for key, value in read_records(file):
         secrets += key.startswith(ATTRIBUTES)
+        grants += key.startswith(GRANT)
         try:
             envelope.open_record(foreign.keyrings, key, value)
         except StoreCorruptError:
             damaged += 1
-    return secrets, damaged
+    return _Content(header, foreign, secrets, grants, damaged)
 
 
 def _with_seal_file(file: BinaryIO, shared: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -24,7 +25,16 @@ from secretd.grantrequests import (
     Need,
     NeededOn,
 )
-from secretd.grants import EverySecret, ExecutableIs, Grant, Principal, PrincipalKind, ThatSecret, UsageLike
+from secretd.grants import (
+    LARGEST_ID,
+    EverySecret,
+    ExecutableIs,
+    Grant,
+    Principal,
+    PrincipalKind,
+    ThatSecret,
+    UsageLike,
+)
 from secretd.model import (
     Attributes,
     Digest,
@@ -259,13 +269,14 @@ JSON_OF_REPLIES = [
     pytest.param(StoreAccepted(7), {"revision": 7}, id="StoreAccepted"),
     pytest.param(Measured("# TYPE x gauge\n"), {"text": "# TYPE x gauge\n"}, id="Measured"),
     pytest.param(
-        BackupPart(ID, SecretValue(b"part"), last=True, revision=7, records=8, total=8, damaged=0),
-        {"backup": str(ID), "value": "cGFydA==", "last": True, "revision": 7, "records": 8, "total": 8, "damaged": 0},
+        BackupPart(ID, SecretValue(b"part"), last=True, revision=7, records=8, total=8, damaged=0, secrets=3, grants=1),
+        {"backup": str(ID), "value": "cGFydA==", "last": True, "revision": 7, "records": 8, "total": 8, "damaged": 0}
+        | {"secrets": 3, "grants": 1},
         id="BackupPart",
     ),
     pytest.param(
-        RestoreTaken(ID, revision=7, secrets=2),
-        {"restore": str(ID), "revision": 7, "secrets": 2, "damaged": None},
+        RestoreTaken(ID, revision=7, secrets=2, grants=1),
+        {"restore": str(ID), "revision": 7, "secrets": 2, "grants": 1, "damaged": None},
         id="RestoreTaken",
     ),
 ]
@@ -350,6 +361,20 @@ def test_fields_that_are_known_have_a_line_each() -> None:
         " peer-handles       no",
         " peer-executables   no",
     ]
+
+
+def test_grants_have_a_line_each() -> None:
+    before, after = (datetime(2027, 12, 31, 23, 59, second, tzinfo=UTC) for second in (58, 59))
+    named = replace(GRANT, principal=Principal(PrincipalKind.GROUP, 0), expires=None, scopes=(EverySecret(),))
+    nameless = replace(named, principal=Principal(PrincipalKind.USER, LARGEST_ID))
+
+    assert output.grants_table([GRANT], before, headed=False).splitlines() == [
+        " web   unit nginx.service running /usr/sbin/nginx   getattr,read-secure   2027-12-31T23:59:59Z"
+        f"   tls web/*, secret {ID}, all"
+    ]
+    assert "2027-12-31T23:59:59Z, which is past   tls" in output.grants_table([GRANT], after)
+    assert " web    group root (0)      getattr" in output.grants_table([named, nameless], after).replace("web ", "web  ")
+    assert f" user {LARGEST_ID}  " in output.grants_table([named, nameless], after)
 
 
 def test_yes_no_and_none_are_said_in_words() -> None:

@@ -16,7 +16,7 @@ from helpers.core import Core, open_core
 from helpers.rows import Rows, put_rows, rows_of
 from secretd import operations as ops
 from secretd.core.kinds import ATTRIBUTES, HEAD, USAGE, USES, VALUE
-from secretd.errors import BusyError, StoreCorruptError, StoreFullError
+from secretd.errors import BusyError, OperationInvalidError, StoreCorruptError, StoreFullError
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Delete, Put
 from secretd.store.sqlite_snapshot import SqliteSnapshot
@@ -395,6 +395,15 @@ class TestSetHash:
             assert (await core.call(ops.Status())).read_only
 
         in_core(used, look)
+
+    def test_where_nothing_is_lacking_there_is_nothing_to_accept(self, used: Path) -> None:
+        async def test(core: Core) -> None:
+            before = await core.call(ops.Status())
+            with pytest.raises(OperationInvalidError, match="lacks nothing"):
+                await core.call(ops.StoreAccept())
+            assert await core.call(ops.Status()) == before
+
+        in_core(used, test)
 
     def test_to_accept_counts_anew_too(self, used: Path) -> None:
         with contextlib.closing(sqlite3.connect(used / "store" / "store.db")) as database, database:
