@@ -63,6 +63,11 @@ def complain(message: str, advice: str | None) -> None:
         click.echo(advice, err=True)
 
 
+def warn(message: str) -> None:
+    """Say on standard error what is not as it was perhaps meant."""
+    click.echo(f"{alarming('warning:', sys.stderr)} {printable(message)}", err=True, color=True)
+
+
 def _on_one_line(message: str) -> str:
     """Take back the lines that click breaks a list of choices into."""
     return message.replace("\n\t", " ")

@@ -1,4 +1,4 @@
-"""What a word that names a secret may become: ids and usages, asked from the daemon while somebody waits.
+"""What a word that names something may become: ids, usages and grants, asked from the daemon while somebody waits.
 
 Nobody waits longer than two seconds, and nothing that goes wrong is said in the middle of a line.  Either all that
 fit are given or nothing: of some that fit, a shell would complete what they happen to have in common.
@@ -6,19 +6,27 @@ fit are given or nothing: of some that fit, a shell would complete what they hap
 
 from __future__ import annotations
 
+import grp
+import pwd
 import re
 import time
 from collections.abc import Iterator
+from itertools import dropwhile, islice, takewhile
+from typing import TypeVar
 from uuid import UUID
 
 from click.shell_completion import CompletionItem
 
 from secretd.cli import output
 from secretd.cli.invocation import Invocation
-from secretd.cli.paging import pages
+from secretd.cli.paging import PageT, pages
 from secretd.errors import SecretdError
+from secretd.grantrequests import GrantList
+from secretd.grants import Grant, PrincipalKind
 from secretd.model import UsageType
-from secretd.operations import Entry, List
+from secretd.operations import Entry, List, Request
+
+FoundT = TypeVar("FoundT", Entry, Grant)
 
 _CONNECT_AND_ASK_S = 1.0
 """How long to wait for a connection, and how long for the answers."""
@@ -41,7 +49,9 @@ def ids(invocation: Invocation, begun: str) -> list[CompletionItem[str]]:
     least, greatest = (_completed(begun.lower(), by) for by in (_LEAST, _GREATEST))
     if least is None or greatest is None:
         return []
-    entries = _all(invocation, List(), least, greatest)
+    # They come in the order of their ids.
+    from_least = dropwhile(lambda entry: entry.secret < least, _entries(invocation, List()))
+    entries = _all(takewhile(lambda entry: entry.secret <= greatest, from_least))
     return [CompletionItem(str(entry.secret), help=output.describe_usage(entry.usage)) for entry in entries]
 
 
@@ -53,9 +63,37 @@ def usages(invocation: Invocation, usage_type: UsageType, begun: str) -> list[Co
         usage_type: any but NONE.
         begun: the word so far.
     """
-    entries = _all(invocation, List(usage_type=usage_type))
+    entries = _all(_entries(invocation, List(usage_type=usage_type)))
     names = [entry.usage.id for entry in entries if entry.usage]
     return [CompletionItem(name) for name in names if name.startswith(begun) and name.isprintable()]
+
+
+def grants(invocation: Invocation, begun: str) -> list[CompletionItem[str]]:
+    """Give the names of grants that begin so, each with whom it is for.
+
+    Args:
+        invocation: says which daemon is asked.
+        begun: the word so far.
+    """
+    given = (grant for page in _until_late(invocation, GrantList()) for grant in page.grants)
+    return [
+        CompletionItem(grant.name, help=output.describe_principal(grant.principal))
+        for grant in _all(grant for grant in given if grant.name.startswith(begun))
+    ]
+
+
+def accounts(kind: PrincipalKind, begun: str) -> list[CompletionItem[str]]:
+    """Give the names of users or groups that begin so, as this host has them; a user who is root can be given nothing.
+
+    Args:
+        kind: USER or GROUP.
+        begun: the word so far.
+    """
+    if kind is PrincipalKind.USER:
+        names = [user.pw_name for user in pwd.getpwall() if user.pw_uid]
+    else:
+        names = [group.gr_name for group in grp.getgrall()]
+    return [CompletionItem(name) for name in sorted(set(names)) if name.startswith(begun)]
 
 
 def _completed(begun: str, by: UUID) -> UUID | None:
@@ -67,25 +105,23 @@ def _completed(begun: str, by: UUID) -> UUID | None:
     return UUID(completed) if dashes_fit else None
 
 
-def _all(invocation: Invocation, page: List, least: UUID = _LEAST, greatest: UUID = _GREATEST) -> list[Entry]:
-    """List from the page on those with an id in between; nothing if that takes too long or gives too much."""
-    found: list[Entry] = []
+def _entries(invocation: Invocation, page: List) -> Iterator[Entry]:
+    return (entry for reply in _until_late(invocation, page) for entry in reply.entries)
+
+
+def _all(found: Iterator[FoundT]) -> list[FoundT]:
+    """Take all that are found; nothing if that takes too long or gives too much."""
     try:
-        for entry in _until_late(invocation, page):
-            # They come in the order of their ids.
-            if entry.secret > greatest:
-                break
-            if entry.secret >= least:
-                found.append(entry)
+        first = list(islice(found, _MOST + 1))
     except (SecretdError, OSError):
         return []
-    return found if len(found) <= _MOST else []
+    return first if len(first) <= _MOST else []
 
 
-def _until_late(invocation: Invocation, page: List) -> Iterator[Entry]:
+def _until_late(invocation: Invocation, page: Request[PageT]) -> Iterator[PageT]:
     with invocation.connect(_CONNECT_AND_ASK_S) as client:
         deadline = time.monotonic() + _CONNECT_AND_ASK_S
         for reply in pages(client, page):
-            yield from reply.entries
+            yield reply
             if reply.truncated and time.monotonic() > deadline:
                 raise TimeoutError

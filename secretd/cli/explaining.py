@@ -12,7 +12,7 @@ import click
 
 from secretd.cli import output
 from secretd.cli.border import PROGRAM
-from secretd.cli.granting import command_for, number_of
+from secretd.cli.grantoptions import command_for, number_of
 from secretd.cli.invocation import Invocation, OperationCommand, command
 from secretd.cli.parameters import USAGE_TYPES, UuidType, field_option, on_the_command_line
 from secretd.errors import ExitStatus

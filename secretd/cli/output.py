@@ -7,12 +7,16 @@ not known is null.  For people, a character that could steer a terminal is shown
 from __future__ import annotations
 
 import base64
+import grp
 import json
 import os
+import pwd
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from enum import Enum
+from functools import cache
 from types import MappingProxyType
 from uuid import UUID
 
@@ -22,7 +26,16 @@ from secretd.cli.colours import heading
 from secretd.client import write_grant, write_secret
 from secretd.fields import Field, fields_of
 from secretd.grantrequests import Held, Need, NeededOn
-from secretd.grants import EverySecret, Grant, Scope, ThatSecret, UsageLike, format_time
+from secretd.grants import (
+    EverySecret,
+    Grant,
+    Principal,
+    PrincipalKind,
+    Scope,
+    ThatSecret,
+    UsageLike,
+    format_time,
+)
 from secretd.model import Permission, SecretDocument, SecretValue, Usage
 from secretd.operations import EVENTS, Bound, Entry, Event, KeyringVersions, Problem, Reply
 
@@ -111,7 +124,7 @@ def entry_table(entry: Entry) -> str:
     return _draw(["", ""], [(f"{name}:", text) for name, text in said.items()])
 
 
-def grants_table(grants: Iterable[Grant], *, headed: bool = True) -> str:
+def grants_table(grants: Iterable[Grant], now: datetime, *, headed: bool = True) -> str:
     """Draw grants, a line each."""
     columns = ["Name", "Who", "May", "Until", "Of"]
     return _draw(
@@ -119,9 +132,9 @@ def grants_table(grants: Iterable[Grant], *, headed: bool = True) -> str:
         [
             (
                 grant.name,
-                printable(_describe_principal(grant)),
+                printable(describe_principal(grant.principal)),
                 ",".join(one.value for one in Permission if one in grant.permissions),
-                format_time(grant.expires) if grant.expires else "-",
+                _describe_end(grant.expires, now) if grant.expires else "-",
                 # The last, for it may be as long as it likes.
                 printable(", ".join(map(_describe_scope, grant.scopes))),
             )
@@ -256,11 +269,24 @@ def describe_usage(usage: Usage | None) -> str:
     return printable(f"{usage.type.value} {usage.id}") if usage else "Unused"
 
 
-def _describe_principal(grant: Grant) -> str:
-    principal = grant.principal
-    named = principal.unit if principal.number is None else str(principal.number)
+def describe_principal(principal: Principal) -> str:
+    """Say whom a grant is for: of a user or a group the name that it has here, too."""
+    named = principal.unit if principal.number is None else _account(principal.kind, principal.number)
     runs = f"running {principal.executable.path}" if principal.executable else None
     return " ".join(filter(None, (principal.kind.value, named, runs)))
+
+
+@cache
+def _account(kind: PrincipalKind, number: int) -> str:
+    try:
+        name = pwd.getpwuid(number).pw_name if kind is PrincipalKind.USER else grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+    return f"{name} ({number})"
+
+
+def _describe_end(end: datetime, now: datetime) -> str:
+    return f"{format_time(end)}{', which is past' if end <= now else ''}"
 
 
 def _describe_scope(scope: Scope) -> str:

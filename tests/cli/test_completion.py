@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,12 +20,15 @@ from secretd.cli import invocation
 from secretd.cli.completion import SHELLS
 from secretd.cli.main import run, secretctl
 from secretd.errors import ExitStatus, SealError, UnreachableError
-from secretd.model import Digest, Usage, UsageType
-from secretd.operations import Entry, List, Listed
+from secretd.grantrequests import GrantList, GrantsListed
+from secretd.grants import EverySecret, Grant, Principal, PrincipalKind
+from secretd.model import Digest, Permission, Usage, UsageType
+from secretd.operations import Entry, List, Listed, Request
 
 ID = "6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40"
 OTHER = "6c2d0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40"
 THIRD = "b7d2e8c4-91a6-4e5d-8f02-3c4d5e6f7a81"
+GRANT = Grant("web", None, Principal(PrincipalKind.ANYONE), frozenset({Permission.READ}), (EverySecret(),))
 PROMPT = "ready> "
 
 START = {
@@ -157,8 +162,8 @@ def answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedClient]:
-    def put(*answers: Listed | Exception) -> ScriptedClient:
-        client = ScriptedClient({List: answers})
+    def put(*answers: Listed | GrantsListed | Exception, asked: type[Request[Any]] = List) -> ScriptedClient:
+        client = ScriptedClient({asked: answers})
         monkeypatch.setattr(invocation, "Client", client)
         return client
 
@@ -250,6 +255,32 @@ def test_what_is_to_be_explained_is_offered(answered: Answered, daemon: Callable
     assert client.requests == []
     assert answered("secretctl -c x explain get-value ceph cl") == ["plain\tclient.one\t"]
     assert answered("secretctl -c x explain get-value 6") == [f"plain\t{ID}\tceph client.one"]
+
+
+@pytest.mark.parametrize("command", ["grant-show", "grant-remove"])
+def test_grants_are_asked_for(command: str, answered: Answered, daemon: Callable[..., ScriptedClient]) -> None:
+    web, archive = (replace(GRANT, name=name) for name in ("web", "archive"))
+    first, last = GrantsListed((archive,), truncated=True, next_marker="web"), GrantsListed((web,), truncated=False)
+    client = daemon(first, last, asked=GrantList)
+
+    assert answered(f"secretctl -c x {command} we") == ["plain\tweb\tanyone"]
+    assert client.requests == [GrantList(), GrantList(marker="web")]
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        pytest.param("--group roo", ["root"], id="a-group"),
+        pytest.param("--user roo", [], id="root-can-be-given-nothing"),
+        pytest.param("--user nobo", ["nobody"], id="a-user"),
+        pytest.param("--allow read-", ["read-only", "read-secure"], id="a-permission-or-a-set"),
+        pytest.param("--allow read,get", ["read,getattr"], id="one-more-permission"),
+        pytest.param("--allow read,rea", ["read,read-only", "read,read-secure"], id="none-twice"),
+        pytest.param("--usage ce", ["ceph"], id="a-usage"),
+    ],
+)
+def test_what_describes_a_grant_is_offered(line: str, offered: list[str], answered: Answered) -> None:
+    assert [answer.split("\t")[1] for answer in answered(f"secretctl grant-add {line}")] == offered
 
 
 @pytest.mark.parametrize(

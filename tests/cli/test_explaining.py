@@ -14,7 +14,7 @@ import pytest
 
 from helpers.scripted_client import ScriptedClient
 from secretd.cli import invocation
-from secretd.cli.granting import command_for
+from secretd.cli.grantoptions import command_for
 from secretd.cli.main import run
 from secretd.errors import ExitStatus
 from secretd.grantrequests import Explain, Explained, GrantAdd, GrantAdded, Group

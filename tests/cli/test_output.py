@@ -364,17 +364,20 @@ def test_fields_that_are_known_have_a_line_each() -> None:
 
 
 def test_grants_have_a_line_each() -> None:
-    before, after = (datetime(2027, 12, 31, 23, 59, second, tzinfo=UTC) for second in (58, 59))
-    named = replace(GRANT, principal=Principal(PrincipalKind.GROUP, 0), expires=None, scopes=(EverySecret(),))
-    nameless = replace(named, principal=Principal(PrincipalKind.USER, LARGEST_ID))
+    just_before, at_the_end = (datetime(2027, 12, 31, 23, 59, second, tzinfo=UTC) for second in (58, 59))
+    root = replace(GRANT, principal=Principal(PrincipalKind.GROUP, 0), expires=None, scopes=(EverySecret(),))
+    nobody = replace(root, principal=Principal(PrincipalKind.USER, LARGEST_ID))
 
-    assert output.grants_table([GRANT], before, headed=False).splitlines() == [
-        " web   unit nginx.service running /usr/sbin/nginx   getattr,read-secure   2027-12-31T23:59:59Z"
-        f"   tls web/*, secret {ID}, all"
+    assert output.grants_table([root, nobody], just_before).splitlines() == [
+        " Name   Who               May                   Until   Of",
+        "------------------------------------------------------------",
+        " web    group root (0)    getattr,read-secure   -       all",
+        f" web    user {LARGEST_ID}   getattr,read-secure   -       all",
     ]
-    assert "2027-12-31T23:59:59Z, which is past   tls" in output.grants_table([GRANT], after)
-    assert " web    group root (0)      getattr" in output.grants_table([named, nameless], after).replace("web ", "web  ")
-    assert f" user {LARGEST_ID}  " in output.grants_table([named, nameless], after)
+    for now, until in ((just_before, ""), (at_the_end, ", which is past")):
+        (line,) = output.grants_table([GRANT], now, headed=False).splitlines()
+        assert line.startswith(" web   unit nginx.service running /usr/sbin/nginx   getattr,read-secure   2027-12-31T")
+        assert line.endswith(f"T23:59:59Z{until}   tls web/*, secret {ID}, all")
 
 
 def test_yes_no_and_none_are_said_in_words() -> None:

@@ -165,9 +165,9 @@ def test_a_grant_is_listed_shown_and_given_again(host: Host) -> None:
     document = host.root("grant-show", "web")
     assert "<permission name='append'/>" in document
     assert host.root("grant-list").splitlines() == [
-        " Name   Who           May           Until                  Of",
-        "------------------------------------------------------------------",
-        f" web    group {NOBODY}   append,save   2999-01-01T00:00:00Z   tls w*",
+        " Name   Who                     May           Until                  Of",
+        "----------------------------------------------------------------------------",
+        f" web    group nogroup ({NOBODY})   append,save   2999-01-01T00:00:00Z   tls w*",
     ]
     host.root("grant-add", "--replace", "-", given=document)
     assert host.root("grant-show", "web") == document

@@ -1,0 +1,244 @@
+"""The options that describe a grant: read, and spelt."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import click
+
+from secretd.cli.parameters import UuidType, on_the_command_line
+from secretd.grants import (
+    PERMISSIONS_OF,
+    EverySecret,
+    ExecutableIs,
+    Grant,
+    Principal,
+    PrincipalKind,
+    Scope,
+    ThatSecret,
+    UsageLike,
+    parse_time,
+)
+from secretd.model import Permission, UsageType
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+_PERMITTED: Mapping[str, frozenset[Permission]] = {
+    **{ready_made.value: permissions for ready_made, permissions in PERMISSIONS_OF.items()},
+    **{permission.value: frozenset({permission}) for permission in Permission},
+}
+"""What each word permits that --allow takes."""
+
+
+def _complete_account(_context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    from secretd.cli.candidates import accounts  # noqa: PLC0415  # only who completes pays for it
+
+    return accounts(PrincipalKind(parameter.name), begun)
+
+
+def _complete_allow(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    from click.shell_completion import CompletionItem  # noqa: PLC0415  # only who completes pays for it
+
+    before, comma, last = begun.rpartition(",")
+    given = before.split(",")
+    words = [word for word in _PERMITTED if word.startswith(last) and word not in given]
+    return [CompletionItem(f"{before}{comma}{word}") for word in words]
+
+
+def _once(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """Take what was given once; of two, click by itself would keep the last and say nothing of the other."""
+    if len(given) > 1:
+        raise click.BadParameter("it is given once at most; more than that takes a FILE.", context, parameter)
+    return given[0] if given else None
+
+
+_DESCRIBING: dict[str, dict[str, Any]] = {
+    "--name": {"help": "The grant's name."},
+    "--description": {"help": "What it is for, for people."},
+    "--user": {"help": "Who is meant: a user, by name or number.", "shell_complete": _complete_account},
+    "--group": {"help": "Or a group, by name or number.", "shell_complete": _complete_account},
+    "--unit": {"help": "Or a service of systemd's."},
+    "--anyone": {"is_flag": True, "help": "Or everybody."},
+    "--executable": {"metavar": "PATH", "help": "What his process has to run besides."},
+    "--sha256": {"metavar": "HEX", "help": "And what that file has to hold."},
+    "--allow": {
+        "metavar": "WHAT",
+        "help": "Permissions, or the names of sets of them, with commas between.",
+        "shell_complete": _complete_allow,
+    },
+    "--all": {"is_flag": True, "help": "Which secrets: all."},
+    "--secret": {"type": UuidType(), "metavar": "ID", "multiple": True, "help": "Or this one; may be repeated."},
+    "--usage": {
+        "type": click.Choice([usage.value for usage in UsageType]),
+        "help": "Or those with a usage of this type.",
+    },
+    "--pattern": {"help": "Of these, those whose usage's id it matches: * is anything but /, ** is anything."},
+    "--expires": {"metavar": "TIME", "help": "The end of the grant, as 2027-12-31T23:59:59Z."},
+}
+"""The options that describe a grant, and what click is told of each."""
+
+
+def describing_options(function: _Decorated) -> _Decorated:
+    """Give a command the options that describe a grant."""
+    for name, settings in reversed(_DESCRIBING.items()):
+        as_it_is = settings.get("is_flag") or settings.get("multiple")
+        once = settings if as_it_is else {**settings, "multiple": True, "callback": _once}
+        function = click.option(name, **once)(function)
+    return function
+
+
+# What they say.
+
+
+_NEEDED: Mapping[tuple[str, ...], str] = {
+    ("name",): "name the grant: --name.",
+    ("user", "group", "unit", "anyone"): "say who is meant: one of --user, --group, --unit and --anyone.",
+    ("allow",): "say what is permitted: --allow.",
+    ("all", "secret", "usage", "pattern"): "say which secrets: --all, --secret or --usage.",
+}
+"""Options of which one at least has to be given, and what is said if none is."""
+
+
+def described_grant(**said: Any) -> Grant:
+    """Make the grant that the options describe.
+
+    Raises:
+        click.UsageError: they describe none.
+    """
+    for names, demand in _NEEDED.items():
+        if not any(said[name] for name in names):
+            raise click.UsageError(demand)
+    with on_the_command_line("the grant"):
+        return Grant(
+            said["name"],
+            said["description"],
+            _principal(said),
+            _permissions(said["allow"]),
+            tuple(_scopes(said)),
+            _expires(said["expires"]),
+        )
+
+
+def _principal(said: dict[str, Any]) -> Principal:
+    named = [kind for kind in PrincipalKind if said[kind.value]]
+    if len(named) != 1:
+        raise click.UsageError("a grant is for one alone: give one of --user, --group, --unit and --anyone.")
+    if said["sha256"] and not said["executable"]:
+        raise click.UsageError("--sha256 is of an --executable.")
+    (kind,) = named
+    return Principal(
+        kind,
+        number_of(kind, said[kind.value], f"--{kind.value}") if kind in _NUMBERS else None,
+        said["unit"],
+        ExecutableIs(said["executable"], said["sha256"]) if said["executable"] else None,
+    )
+
+
+_NUMBERS: dict[PrincipalKind, Callable[[str], int]] = {
+    PrincipalKind.USER: lambda name: pwd.getpwnam(name).pw_uid,
+    PrincipalKind.GROUP: lambda name: grp.getgrnam(name).gr_gid,
+}
+
+
+def number_of(kind: PrincipalKind, name: str, parameter: str) -> int:
+    """Give the number of a user or a group.
+
+    Args:
+        kind: which of the two.
+        name: his name, or the number itself.
+        parameter: what it was given by, for the error.
+
+    Raises:
+        click.BadParameter: there is none of this name.
+    """
+    if name.isdecimal():
+        return int(name)
+    try:
+        return _NUMBERS[kind](name)
+    except KeyError:
+        raise click.BadParameter(f"there is no {kind.value} of this name.", param_hint=parameter) from None
+
+
+def _permissions(allow: str) -> frozenset[Permission]:
+    permitted: set[Permission] = set()
+    for number, word in enumerate(allow.split(","), 1):
+        if word.strip() not in _PERMITTED:
+            known = ", ".join(_PERMITTED)
+            raise click.BadParameter(f"its word {number} is none of these: {known}.", param_hint="--allow")
+        permitted |= _PERMITTED[word.strip()]
+    return frozenset(permitted)
+
+
+def _scopes(said: dict[str, Any]) -> Iterator[Scope]:
+    if said["pattern"] is not None and not said["usage"]:
+        raise click.UsageError("--pattern is of a --usage.")
+    if said["all"]:
+        yield EverySecret()
+    secrets: tuple[UUID, ...] = said["secret"]
+    yield from map(ThatSecret, secrets)
+    if said["usage"]:
+        yield UsageLike(UsageType(said["usage"]), said["pattern"])
+
+
+def _expires(text: str | None) -> datetime | None:
+    moment = parse_time(text) if text is not None else None
+    if text is not None and moment is None:
+        raise click.BadParameter("it is a moment in UTC, as 2027-12-31T23:59:59Z.", param_hint="--expires")
+    return moment
+
+
+# What says it.
+
+
+def command_for(grant: Grant) -> str:
+    """Spell the command that adds a grant, for a shell.
+
+    What could steer a terminal is written as an escape, which bash and zsh know.
+    """
+    words = ("grant-add", "--name", grant.name, *_principal_options(grant.principal), *_rest(grant))
+    return " ".join(map(_quoted, words))
+
+
+def _principal_options(principal: Principal) -> Iterator[str]:
+    yield f"--{principal.kind.value}"
+    if principal.kind is not PrincipalKind.ANYONE:
+        yield principal.unit or str(principal.number)
+    if principal.executable is not None:
+        yield from ("--executable", principal.executable.path)
+        if principal.executable.sha256 is not None:
+            yield from ("--sha256", principal.executable.sha256)
+
+
+def _rest(grant: Grant) -> Iterator[str]:
+    yield from ("--allow", ",".join(one.value for one in Permission if one in grant.permissions))
+    for scope in grant.scopes:
+        match scope:
+            case EverySecret():
+                yield "--all"
+            case ThatSecret():
+                yield from ("--secret", str(scope.id))
+            case UsageLike():
+                yield from ("--usage", scope.type.value)
+                if scope.pattern is not None:
+                    yield from ("--pattern", scope.pattern)
+
+
+def _quoted(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    return f"$'{''.join(map(_escaped, word))}'"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() and character not in "\\'":
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode())
