@@ -262,7 +262,7 @@ class TestWhoMayNotSeeAll:
         def hiding_all_but_the_last(
             _caller: Caller, _permission: Permission, target: Target | Everything | None
         ) -> bool:
-            return target is None or (isinstance(target, Target) and target.secret.int == 400)
+            return target is None or (isinstance(target, Target) and target.secret == UUID(int=400))
 
         async def define_many(core: Core) -> None:
             for number in range(1, 401):
@@ -296,7 +296,7 @@ class TestWhoMayNotSeeAll:
     def test_nothing_goes_on_for_who_is_gone(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_made: ops.Request[ops.Reply]
     ) -> None:
-        judged: list[UUID] = []
+        judged: list[UUID | None] = []
         listener = Told()
 
         def policy(_caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
