@@ -39,11 +39,15 @@ class SecretValue:
 
         Raises:
             InvalidValueError: the value is empty or longer than limits.VALUE_BYTES.
+            TypeError: it is no bytes.
         """
         if not value:
             raise InvalidValueError("a value may not be empty")
         if len(value) > limits.VALUE_BYTES:
             raise InvalidValueError(f"a value may have at most {limits.VALUE_BYTES} bytes")
+        if isinstance(value, str):
+            # Python's own error speaks of an encoding, as if one could be given here.
+            raise TypeError("a value is bytes: encode a text first")
         self._bytes = bytes(value)
 
     def reveal(self) -> bytes:

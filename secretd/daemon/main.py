@@ -104,15 +104,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="end when idle for so long, if systemd handed over the sockets",
     )
-    parser.add_argument("--version", action="version", version=f"secretd {__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"secretd {__version__}", help="say the version and exit"
+    )
     return parser
 
 
 def _timeout(text: str) -> int:
-    seconds = int(text)
-    if seconds < 1:
-        raise argparse.ArgumentTypeError("a daemon is idle for at least 1 second")
-    return seconds
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a daemon is idle for a whole number of seconds, at least 1")
+    return int(text)
 
 
 def _settings(options: argparse.Namespace) -> Config:

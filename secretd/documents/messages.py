@@ -240,8 +240,12 @@ def write_request(
 
     Raises:
         InvalidDocumentError: a text has a character that XML cannot carry.
+        TypeError: this is no request.
     """
-    codec = _REQUESTS[BY_REQUEST[type(request)].name]
+    operation = BY_REQUEST.get(type(request))
+    if operation is None:
+        raise TypeError(f"a request is an object of a class of secretd.operations, and no {type(request).__name__}")
+    codec = _REQUESTS[operation.name]
     wish = f" descriptor='{YES_NO.format(True)}'" if descriptor else ""
     return f"<request serial='{serial}'{wish}>{codec.write(request, value_by_descriptor)}</request>".encode()
 

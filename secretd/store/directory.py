@@ -55,8 +55,14 @@ def _check(path: Path) -> None:
         raise ConfigError(f"{path} is not a directory")
     if status.st_uid != os.geteuid():
         raise ConfigError(f"{path} belongs to another user")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigError(f"{path} can be written by others; run: chmod go-w {path}")
+    if not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return
+    if status.st_mode & stat.S_ISVTX:
+        # As /tmp is: whoever took the others' right away would break the machine.
+        raise ConfigError(f"{path} is for everybody to write to; name a directory of secretd's own, which may be in it")
+    raise ConfigError(
+        f"{path} can be written by others; name another, or if it is secretd's alone, run: chmod go-w {path}"
+    )
 
 
 def _locked(path: Path) -> int:

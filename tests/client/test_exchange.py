@@ -31,6 +31,13 @@ def answers(exchange: Exchange, data: bytes) -> list[Answer]:
     return found
 
 
+def test_what_is_no_request_is_a_fault_of_the_program_that_says_so() -> None:
+    exchange = Exchange()
+    with pytest.raises(TypeError, match=r"an object of a class of secretd.operations, and no str"):
+        exchange.request("list")  # type: ignore[arg-type]  # as who tries it out may write it
+    assert len(answers(exchange, reply(exchange.request(Delete(ID)).serial))) == 1
+
+
 def test_serials_begin_at_nought_and_count() -> None:
     exchange = Exchange()
     assert [exchange.request(Delete(ID)).serial for _ in range(3)] == [0, 1, 2]

@@ -193,4 +193,4 @@ class TestProcess:
             timeout=DEADLINE_S,
             check=False,
         )
-        assert (result.returncode, "--timeout" in result.stderr) == (2, True)
+        assert (result.returncode, "--timeout: a daemon is idle for a whole number" in result.stderr) == (2, True)

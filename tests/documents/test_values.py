@@ -35,6 +35,11 @@ def test_lengths_that_a_value_may_have(length: int) -> None:
     assert len(value_from(element(text), None)) == length
 
 
+def test_a_value_is_bytes_and_no_text() -> None:
+    with pytest.raises(TypeError, match="a value is bytes: encode a text first"):
+        SecretValue("text")  # type: ignore[arg-type]  # as who tries it out may write it
+
+
 def test_a_value_by_descriptor_is_what_was_carried() -> None:
     assert value_from(element("", descriptor="yes"), CARRIED) is CARRIED
     assert write_value(CARRIED, descriptor=True) == "<value descriptor='yes'/>"

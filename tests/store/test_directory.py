@@ -86,6 +86,16 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path, mode: i
     assert list(path.iterdir()) == []
 
 
+def test_of_one_that_is_for_everybody_nobody_is_told_to_change_the_mode(tmp_path: Path) -> None:
+    path = tmp_path / "tmp"
+    path.mkdir()
+    path.chmod(0o1777)
+    with pytest.raises(ConfigError, match=r"for everybody.*name a directory of secretd's own") as caught:
+        HeldDirectory.hold(path)
+    assert "chmod" not in caught.value.message
+    assert list(path.iterdir()) == []
+
+
 def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     with pytest.raises(ConfigError, match="belongs to another user"):
