@@ -45,10 +45,11 @@ class SecretValue:
             raise InvalidValueError("a value may not be empty")
         if len(value) > limits.VALUE_BYTES:
             raise InvalidValueError(f"a value may have at most {limits.VALUE_BYTES} bytes")
-        if isinstance(value, str):
-            # Python's own error speaks of an encoding, as if one could be given here.
-            raise TypeError("a value is bytes: encode a text first")
-        self._bytes = bytes(value)
+        try:
+            self._bytes = bytes(value)
+        except TypeError:
+            # Python's own error speaks of an encoding of a text, as if one could be given here.
+            raise TypeError("a value is bytes: encode a text first") from None
 
     def reveal(self) -> bytes:
         """Give the bytes themselves."""

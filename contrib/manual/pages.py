@@ -1,4 +1,4 @@
-"""The three pages of the manual: secretctl(1), secretd.toml(5), secretd(8).
+"""The four pages of the manual: secretctl(1), secretd.toml(5), secretd-grants(7), secretd(8).
 
 Options, commands and settings come from the tables that the programs themselves read, the prose from docs/.  A
 setting that one of them has and the other does not is an error.
@@ -42,7 +42,7 @@ def secretctl_page() -> str:
             "Options": _options(secretctl, secretctl.get_params(_context(secretctl))),
             "Commands": roff(sections["Commands"].split("\n### ")[0]) + "".join(map(_command, _commands())),
             **{name: roff(text) for name, text in sections.items() if name not in _NOT_IN_THE_MANUAL},
-            "See also": _see_also("secretd.toml(5)", "secretd(8)", "virsh(1)"),
+            "See also": _see_also("secretd.toml(5)", "secretd-grants(7)", "secretd(8)", "virsh(1)"),
         },
     )
 
@@ -62,7 +62,7 @@ def secretd_page() -> str:
             "Description": roff(_first_paragraph(sections[""])),
             "Options": "".join(tagged(_called(action), _sentence(action.help)) for action in parser._actions),
             **{name: roff(text) for name, text in sections.items() if name},
-            "See also": _see_also("secretctl(1)", "secretd.toml(5)", "systemd.exec(5)"),
+            "See also": _see_also("secretctl(1)", "secretd.toml(5)", "systemd.exec(5)", "secretd-grants(7)"),
         },
     )
 
@@ -88,6 +88,21 @@ def configuration_page() -> str:
             "Example": roff(after),
             **{name: roff(text) for name, text in sections.items() if name},
             "See also": _see_also("secretctl(1)", "systemd-creds(1)", "secretd(8)"),
+        },
+    )
+
+
+def grants_page() -> str:
+    """Render secretd-grants(7)."""
+    sections = sections_of(_read("access.md"))
+    return _page(
+        "secretd-grants",
+        7,
+        "who may do what in a secretd daemon",
+        {
+            "Description": roff(sections[""]),
+            **{name: roff(text) for name, text in sections.items() if name},
+            "See also": _see_also("secretctl(1)", "secretd(8)"),
         },
     )
 
@@ -155,6 +170,7 @@ def _see_also(*pages: str) -> str:
 MANUAL: dict[str, Callable[[], str]] = {
     "docs/man/secretctl.1": secretctl_page,
     "docs/man/secretd.toml.5": configuration_page,
+    "docs/man/secretd-grants.7": grants_page,
     "docs/man/secretd.8": secretd_page,
 }
 """Each page by its file."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 _WIDTH = 78
 
@@ -37,7 +38,9 @@ def sections_of(page: str) -> dict[str, str]:
 def roff(markdown: str) -> str:
     """Render blocks; headings of the third level become subsections, those above are left out."""
     lines = [line for found in _BLOCK.finditer(markdown) for line in _block(str(found.lastgroup), found)]
-    return "".join(f"{line}\n" for line in lines)
+    # A heading begins a paragraph by itself.
+    needed = [line for before, line in pairwise(["", *lines]) if line != ".PP" or not before.startswith(".SS")]
+    return "".join(f"{line}\n" for line in needed)
 
 
 def tagged(term: str, explained: str) -> str:

@@ -52,8 +52,8 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_there_are_three_pages() -> None:
-    assert [page.name for page in PAGES] == ["secretctl.1", "secretd.8", "secretd.toml.5"]
+def test_there_are_four_pages() -> None:
+    assert [page.name for page in PAGES] == ["secretctl.1", "secretd-grants.7", "secretd.8", "secretd.toml.5"]
 
 
 def test_it_is_current() -> None:
