@@ -97,6 +97,12 @@ ADVICE_OF: dict[str, Advice] = {
         ),
     },
     "seal-retire": {OperationInvalidError: "They are sealed anew by and by: try again once none is left."},
+    "secret-set-value": {
+        NotFoundError: (
+            "secretctl secret-list shows the secrets that you may see; --create makes one of this id, and"
+            " secretctl secret-define one with a usage."
+        ),
+    },
     "store-accept": {OperationInvalidError: None},
 }
 """What is to be said of an error of one command, by its name."""

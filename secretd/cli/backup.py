@@ -21,7 +21,21 @@ from secretd.operations import Backup, BackupPart, Restore, RestoreTaken
 _PART_SECONDS = 86_400.0
 """The last part of a restore takes as long as the backup is large; who gives it up presses Ctrl-C."""
 
-_FILE: dict[str, Any] = {"metavar": "FILE", "type": click.Path(path_type=Path, dir_okay=False)}
+
+class BackupType(click.Path):
+    """The name of a file that a backup is in."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take a name, but not ``-``: what was written is read back, and how far reading is, a file's size says."""
+        if str(value) == "-":
+            self.fail("name a file: a backup goes through no pipe; ./- is a file of that name.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FILE: dict[str, Any] = {"metavar": "FILE", "type": BackupType()}
 
 
 @command("backup", "backup", short_help="Write all that is stored, sealed as it is.")

@@ -12,6 +12,7 @@ import click
 from secretd.cli import output
 from secretd.cli.invocation import Invocation, command
 from secretd.cli.parameters import ID, named_argument
+from secretd.errors import ExitStatus
 from secretd.operations import (
     Event,
     EventsLost,
@@ -59,4 +60,4 @@ def secret_event(invocation: Invocation, secret: UUID | None, *, loop: bool, tim
     if not invocation.json:
         output.write_text(f"{_TIMED_OUT if timed_out else ''}events received: {received}\n")
     if not received:
-        raise click.ClickException("no event came in this time.")
+        raise click.exceptions.Exit(ExitStatus.FAILED)

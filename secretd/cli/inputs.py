@@ -17,7 +17,7 @@ import click
 
 from secretd import limits
 from secretd.client import read_grant, read_secret
-from secretd.errors import InvalidValueError
+from secretd.errors import InvalidDocumentError, InvalidValueError
 from secretd.grants import Grant
 from secretd.model import SecretDocument, SecretValue
 
@@ -40,7 +40,7 @@ def read_document(file: Path) -> SecretDocument:
         InvalidXmlError, InvalidDocumentError: it is not a secret's document, or longer than DOCUMENT_BYTES.
         click.BadParameter: the file cannot be read.
     """
-    return read_secret(_read(file, limits.DOCUMENT_BYTES))
+    return read_secret(_read_document(file))
 
 
 def read_grant_document(file: Path) -> Grant:
@@ -53,7 +53,7 @@ def read_grant_document(file: Path) -> Grant:
         InvalidXmlError, InvalidDocumentError: it is not a grant, or longer than DOCUMENT_BYTES.
         click.BadParameter: the file cannot be read.
     """
-    return read_grant(_read(file, limits.DOCUMENT_BYTES))
+    return read_grant(_read_document(file))
 
 
 def read_plain(file: Path) -> SecretValue:
@@ -123,6 +123,14 @@ def _read_unseen(terminal: int, prompt: bytes) -> bytes:
         termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
         os.write(terminal, b"\n")
     return line.removesuffix(b"\n")
+
+
+def _read_document(file: Path) -> bytes:
+    """Read a document, of which a parser would say that it ends too early if there is none."""
+    document = _read(file, limits.DOCUMENT_BYTES)
+    if len(document) <= limits.DOCUMENT_BYTES and not document.strip():
+        raise InvalidDocumentError("there is no document: the file is empty")
+    return document
 
 
 def _read(file: Path, most_bytes: int) -> bytes:

@@ -18,6 +18,7 @@ from secretd.cli import attributes, backup, checking, daemon, events, explaining
 from secretd.cli.border import LeaveShell, run_command
 from secretd.cli.completion import completion
 from secretd.cli.invocation import Invocation, shared_options
+from secretd.cli.naming import Commands
 from secretd.cli.output import write_text
 from secretd.errors import ExitStatus
 
@@ -57,6 +58,7 @@ COMMANDS = (
 
 
 @click.group(
+    cls=Commands,
     invoke_without_command=True,
     help="Ask a secretd daemon: root's default is the system's, everyone else's their own session's. Without a command"
     " this is a shell, which takes commands from the terminal or from a script on standard input.",
@@ -93,7 +95,7 @@ def show_help(context: click.Context, command: str | None) -> None:
     if command is not None:
         found = secretctl.get_command(about, command)
         if found is None:
-            raise click.UsageError("there is no command of this name.", about)
+            raise secretctl.no_such(about, command)
         about = click.Context(found, info_name=command, parent=about)
     write_text(f"{about.get_help()}\n")
 

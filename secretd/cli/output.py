@@ -174,15 +174,20 @@ def fields_table(reply: Reply, sources: Mapping[str, str] = MappingProxyType({})
 
     Args:
         reply: what the daemon answered.
-        sources: from where each is known, by name; then they have a column of their own.
+        sources: from where each is known, by name; then that has a column of its own.
     """
     given = ((field, getattr(reply, field.name)) for field in fields_of(type(reply)) if field.type not in _TABLES)
     rows: list[tuple[str, ...]] = [
-        (field.name.replace("_", "-"), printable(_describe(field, value)), sources.get(field.name, ""))
+        (
+            field.name.replace("_", "-"),
+            *([sources.get(field.name, "")] if sources else []),
+            # The last, for it may be as long as it likes.
+            printable(_describe(field, value)),
+        )
         for field, value in given
         if value is not None
     ]
-    return _draw(["What", "Is", "Known from"] if sources else ["", "", ""], rows)
+    return _draw(["What", "Known from", "Is"] if sources else ["", ""], rows)
 
 
 _TABLES = (Bound, Held, KeyringVersions, Problem)

@@ -8,6 +8,7 @@ going, but never the shell of a person.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from secretd.cli.editing import LineEditor
 
 _GREETING = f"secretctl {__version__}: help lists the commands, Tab completes a word, quit leaves.\n"
+
+_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_MORE_THAN_WORDS = re.compile("[|;&<>]")
+"""What of a line is quoted, and what has a meaning of its own for sh where it is not."""
 
 
 def run_shell(group: click.Group, invocation: Invocation, *, keep_going: bool) -> int:
@@ -109,14 +114,19 @@ def _words(line: str) -> list[str]:
     """Take a line apart.
 
     Raises:
-        click.UsageError: a quotation in it has no end.
+        click.UsageError: a quotation in it has no end, or sh would do more with it than run one command.
     """
     if line.lstrip().startswith("#"):
         return []
     try:
-        return shlex.split(line)
+        words = shlex.split(line)
     except ValueError:
         raise click.UsageError("a quotation, or a backslash, has nothing to end it.") from None
+    if _MORE_THAN_WORDS.search(_QUOTED.sub("", line)):
+        raise click.UsageError(
+            "here are no pipes, and no ';', '&', '<' or '>': a line is one command; quote what is meant."
+        )
+    return words
 
 
 def _editor(group: click.Group, invocation: Invocation) -> LineEditor:

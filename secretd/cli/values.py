@@ -79,7 +79,9 @@ def secret_set_value(
 
 
 def _value_given(file: Path | None, plain: bool, interactive: bool) -> SecretValue:
-    if interactive == (file is not None):
+    if interactive and file is not None:
+        raise click.UsageError("give --file or --interactive, and not both.")
+    if not interactive and file is None:
         raise click.UsageError("say where the value comes from: --file FILE, --file - or --interactive.")
     if file is None:
         return inputs.read_typed("Enter new value for secret: ")

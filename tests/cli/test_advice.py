@@ -15,6 +15,7 @@ from secretd.errors import (
     ConflictError,
     DigestMismatchError,
     InvalidDocumentError,
+    NotFoundError,
     OperationInvalidError,
     PrivateError,
     SealError,
@@ -58,6 +59,7 @@ def test_advice_is_the_nearest_there_is(error: type[SecretdError], said: str) ->
         pytest.param("grant-add", InvalidDocumentError, "grant-add --help", id="a-grants-document"),
         pytest.param("grant-add", DigestMismatchError, "digest that it has now", id="what-no-command-is-special-in"),
         pytest.param("seal-retire", OperationInvalidError, "try again", id="not-sealed-anew-yet"),
+        pytest.param("secret-set-value", NotFoundError, "--create", id="an-id-that-is-new"),
         pytest.param("store-accept", OperationInvalidError, "", id="nothing-to-accept"),
     ],
 )

@@ -21,6 +21,7 @@ from secretd.cli import invocation
 from secretd.cli.attributes import DOCUMENT
 from secretd.cli.invocation import SHARED, OperationCommand
 from secretd.cli.main import COMMANDS, run, secretctl
+from secretd.cli.naming import MEANT
 from secretd.cli.parameters import USAGE_TYPES
 from secretd.client import read_secret, write_secret
 from secretd.errors import WIRE_ERRORS, ExitStatus, SecretdError
@@ -131,6 +132,11 @@ def test_the_list_of_commands_says_what_each_is_for_on_its_line(command: click.C
     assert len(said) <= 50  # what 80 columns leave beside the longest name
     assert said.endswith(".")
     assert not said.endswith("...")
+
+
+def test_names_that_mean_a_command_are_none_themselves() -> None:
+    assert not MEANT.keys() & secretctl.commands.keys()
+    assert {command for meant in MEANT.values() for command in meant} <= secretctl.commands.keys()
 
 
 @pytest.mark.parametrize("arguments", [[], ["secret-list"]], ids=["all", "one"])

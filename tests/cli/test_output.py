@@ -397,15 +397,15 @@ def test_from_where_a_field_is_known_has_a_column_of_its_own() -> None:
     you = You(uid=7, gid=8, pid=9, read_only=True, elevated=False, unit="nginx.service")
 
     assert output.fields_table(you, {"uid": "the kernel", "unit": "systemd"}).splitlines() == [
-        " What        Is              Known from",
+        " What        Known from   Is",
         "----------------------------------------",
-        " uid         7               the kernel",
-        " gid         8",
-        " pid         9",
-        " read-only   yes",
-        " elevated    no",
-        " unit        nginx.service   systemd",
-        " groups      none",
+        " uid         the kernel   7",
+        " gid                      8",
+        " pid                      9",
+        " read-only                yes",
+        " elevated                 no",
+        " unit        systemd      nginx.service",
+        " groups                   none",
     ]
 
 

@@ -232,7 +232,7 @@ def test_the_next_shell_remembers(environment: dict[str, str], terminal: Termina
     with Terminal(["secretctl", "--session"], environment, tmp_path) as next_one:
         next_one.expect(PROMPT)
         next_one.press(f"{UP}{UP}\n")
-        next_one.expect(r"uid +\d")
+        next_one.expect(r"uid +SO_PEERCRED +\d")
 
 
 def test_without_a_place_for_it_the_history_is_not_kept(environment: dict[str, str], tmp_path: Path) -> None:
