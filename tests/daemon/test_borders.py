@@ -95,7 +95,7 @@ def test_a_caller_of_many_groups(tmp_path: Path, count: int) -> None:
             ["--groups", ",".join(str(100_000 + number) for number in range(count))] if count else ["--clear-groups"]
         )
         ask = (
-            "import socket, sys\n"
+            "import re, socket, sys\n"
             "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
             "s.sendall(b\"<request serial='1'><whoami/></request>\" + bytes(1)); data = b''\n"
             "while not data.endswith(bytes(1)): data += s.recv(65536) or sys.exit('end')\n"
