@@ -187,7 +187,7 @@ class UsageLike:
 
     Args:
         type: none stands for the secrets without a usage.
-        pattern: what it means is core/matching.py's; of 1 to limits.USAGE_ID_BYTES bytes of UTF-8.
+        pattern: what it means is core/patterns.py's; of 1 to limits.USAGE_ID_BYTES bytes of UTF-8.
 
     Raises:
         InvalidDocumentError: the type is none and there is a pattern; the pattern is empty, too long or holds what XML
@@ -205,7 +205,7 @@ class UsageLike:
         if not self.pattern:
             raise InvalidDocumentError("an empty pattern matches nothing")
         check_text(self.pattern, "a pattern", limits.USAGE_ID_BYTES)
-        if self.type is UsageType.VOLUME and not is_plain_path(self.pattern):
+        if not is_plain(self.type, self.pattern):
             raise InvalidDocumentError(
                 "a pattern for volumes begins with '/', and has no '//', '.' or '..' in it, nor '/' at its end"
             )
@@ -299,6 +299,11 @@ def is_sha256(text: str) -> bool:
 def is_plain_path(text: str) -> bool:
     """Whether a path is spelt in the one way: absolute, no part empty, ``.`` or ``..``, and no ``/`` at its end."""
     return _PLAIN_PATH.fullmatch(text) is not None
+
+
+def is_plain(usage_type: UsageType, text: str) -> bool:
+    """Whether an id of a usage, or a pattern for one, has but this spelling: a volume's is a path, which has others."""
+    return usage_type is not UsageType.VOLUME or is_plain_path(text)
 
 
 def is_interpreter(path: str) -> bool:

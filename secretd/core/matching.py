@@ -25,8 +25,18 @@ from typing import Final
 from uuid import UUID
 
 from secretd.core.access import EVERYTHING, Everything, Target
-from secretd.core.patterns import Pattern, has_stars, may_match, pattern_of
-from secretd.grants import EverySecret, ExecutableIs, Grant, Principal, PrincipalKind, Scope, ThatSecret, UsageLike
+from secretd.core.patterns import Pattern, has_stars, pattern_of
+from secretd.grants import (
+    EverySecret,
+    ExecutableIs,
+    Grant,
+    Principal,
+    PrincipalKind,
+    Scope,
+    ThatSecret,
+    UsageLike,
+    is_plain,
+)
 from secretd.model import Caller, Permission, Process, Usage, UsageType
 
 _NEVER: Final = -math.inf
@@ -75,7 +85,7 @@ class _Usages:
             ends = usage_id[:prefix], usage_id[length - suffix :]
             for pattern, until in self._patterns.get(ends, _NO_PATTERNS).items():
                 if now < until and pattern.matches(usage_id):
-                    return may_match(usage.type, usage_id)
+                    return is_plain(usage.type, usage_id)
         return False
 
 

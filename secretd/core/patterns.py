@@ -13,9 +13,6 @@ import re
 from collections.abc import Iterator
 from weakref import WeakValueDictionary
 
-from secretd.grants import is_plain_path
-from secretd.model import UsageType
-
 
 class Pattern:
     """A pattern with a star in it.
@@ -55,24 +52,6 @@ def pattern_of(text: str) -> Pattern:
 def has_stars(pattern: str) -> bool:
     """Whether a pattern is more than the id that it matches."""
     return "*" in pattern
-
-
-def may_match(usage_type: UsageType, usage_id: str) -> bool:
-    """Whether a pattern with a star may match an id: not that of a volume, if it is not spelt as paths are."""
-    return usage_type is not UsageType.VOLUME or is_plain_path(usage_id)
-
-
-def matches(pattern: str, usage_type: UsageType, usage_id: str) -> bool:
-    """Whether a pattern for usages of a type matches the id of one.
-
-    Args:
-        pattern: as UsageLike accepts it for this type.
-        usage_type: of both.
-        usage_id: compared as it is.
-    """
-    if not has_stars(pattern):
-        return usage_id == pattern
-    return may_match(usage_type, usage_id) and pattern_of(pattern).matches(usage_id)
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

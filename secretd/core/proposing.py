@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 
 from secretd.core.access import Target
+from secretd.core.patterns import has_stars
 from secretd.grantrequests import Explain
 from secretd.grants import (
     EverySecret,
@@ -24,9 +25,9 @@ from secretd.grants import (
     ThatSecret,
     UsageLike,
     is_interpreter,
-    is_plain_path,
+    is_plain,
 )
-from secretd.model import Permission, Usage, UsageType
+from secretd.model import Permission, UsageType
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +84,11 @@ def _least_scope(lack: Lack) -> Scope:
     if lack.target is None:
         return EverySecret()
     usage = lack.target.attributes.usage
-    if usage is not None and "*" not in usage.id and _can_be_pattern(usage):
+    if usage is not None and not has_stars(usage.id) and is_plain(usage.type, usage.id):
         return UsageLike(usage.type, usage.id)
     if lack.keeps_id and lack.target.secret is not None:
         return ThatSecret(lack.target.secret)
     if usage is None:
         return UsageLike(UsageType.NONE)
     # A star matches itself, and more.
-    return UsageLike(usage.type, usage.id if _can_be_pattern(usage) else None)
-
-
-def _can_be_pattern(usage: Usage) -> bool:
-    return usage.type is not UsageType.VOLUME or is_plain_path(usage.id)
+    return UsageLike(usage.type, usage.id if is_plain(usage.type, usage.id) else None)
