@@ -16,7 +16,6 @@ from secretd.cli.grantoptions import described_grant, describing_options
 from secretd.cli.invocation import Invocation, command
 from secretd.cli.paging import pages
 from secretd.cli.parameters import FileType, field_option
-from secretd.errors import InvalidDocumentError
 from secretd.grantrequests import GrantAdd, GrantList, GrantRemove, GrantShow
 from secretd.grants import Grant
 from secretd.model import Permission
@@ -49,8 +48,6 @@ def grant_add(invocation: Invocation, *, file: Path | None, replace: bool, **des
     if (file is not None) == any(described.values()):
         raise click.UsageError("give a FILE, or the options that describe the grant, and not both.")
     grant = inputs.read_grant_document(file) if file is not None else described_grant(**described)
-    if grant.expires is not None and grant.expires <= datetime.now(UTC):
-        raise InvalidDocumentError("the grant would give nothing: its end is past")
     reply = invocation.call(GrantAdd(grant, replace=replace))
     invocation.confirm(reply, f"Grant {grant.name} {'set' if replace else 'added'}")
     for doubt in _doubts(grant):

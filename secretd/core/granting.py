@@ -15,7 +15,7 @@ from secretd.core import grantform as form
 from secretd.core.events import Events
 from secretd.core.grantstore import Grants
 from secretd.core.matching import Rules
-from secretd.errors import OperationInvalidError
+from secretd.errors import InvalidRequestError, OperationInvalidError
 from secretd.grants import Grant
 from secretd.model import Caller, Mode, Permission
 
@@ -44,7 +44,8 @@ class Granting:
         """Give a grant.
 
         Raises:
-            OperationInvalidError: the daemon serves one user alone, or the grant's end is past.
+            OperationInvalidError: the daemon serves one user alone.
+            InvalidRequestError: the grant's end is past.
             ConflictError, QuotaError, StoreError: what Grants.add raises.
         """
         if self._mode is Mode.SESSION:
@@ -52,7 +53,7 @@ class Granting:
                 "a daemon in session mode serves its user alone: nobody can be granted anything"
             )
         if request.grant.expires is not None and request.grant.expires.timestamp() <= time():
-            raise OperationInvalidError("the end of this grant is past: it would give nothing")
+            raise InvalidRequestError("the end of this grant is past: it would give nothing")
         before = await self._grants.add(request.grant, replace=request.replace)
         self._tell(request.grant, *([before] if before else []))
         return requests.GrantAdded()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,22 +116,6 @@ def test_what_describes_no_grant_is_told_what_it_lacks(
     error = capsys.readouterr().err
     assert said in error
     assert "canary" not in error
-    assert daemon.requests == []
-
-
-@pytest.mark.parametrize("by", ["options", "file"])
-def test_a_grant_that_is_over_already_is_not_added(
-    by: str, daemon: ScriptedClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    document = (
-        b"<grant><name>one</name><principal><anyone/></principal><allow><permission name='read'/></allow>"
-        b"<scope><all/></scope><expires>2020-12-31T23:59:59Z</expires></grant>"
-    )
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(document)))
-    words = ["-"] if by == "file" else [*without(), "--expires", "2020-12-31T23:59:59Z"]
-
-    assert grant_add(*words) == ExitStatus.INVALID
-    assert "its end is past" in capsys.readouterr().err
     assert daemon.requests == []
 
 

@@ -21,6 +21,7 @@ from secretd.core.kinds import GRANT
 from secretd.errors import (
     AccessDeniedError,
     ConflictError,
+    InvalidRequestError,
     NoGrantError,
     NotFoundError,
     OperationInvalidError,
@@ -276,7 +277,7 @@ def test_one_that_is_over_gives_nothing_and_is_not_made(tmp_path: Path, monkeypa
             (EverySecret(),),
             datetime(2020, 1, 1, tzinfo=UTC),
         )
-        with pytest.raises(OperationInvalidError, match="is past"):
+        with pytest.raises(InvalidRequestError, match="is past"):
             await core.call(requests.GrantAdd(over))
         with monkeypatch.context() as earlier:
             earlier.setattr("secretd.core.granting.time", lambda: 0.0)
