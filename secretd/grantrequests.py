@@ -118,7 +118,8 @@ class Need:
     owner: Annotated[bool, Help("whether it is the owner's right, which needs no grant")]
     name: Annotated[Permission | None, Help("the permission; any will do if none is named")] = None
     grants: Annotated[
-        tuple[NamedGrant, ...], Help("the grants that give it, or the first of many; a read-only connection bars it")
+        tuple[NamedGrant, ...],
+        Help("the grants that give it, or the first of many, though a read-only connection may bar it"),
     ] = ()
 
 

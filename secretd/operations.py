@@ -356,7 +356,7 @@ class DaemonStatus(Reply):
     ] = False
     bounds: Annotated[
         tuple[Bound, ...],
-        Help("what is bounded: all that is to administrators, and to others than root what is left of their quota"),
+        Help("what is bounded: to administrators everything, and to others than root their own quota"),
     ] = ()
 
 

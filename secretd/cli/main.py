@@ -124,7 +124,7 @@ def run(arguments: Sequence[str]) -> int:
 _INSTEAD = {"stdin": (os.O_WRONLY, "r"), "stdout": (os.O_RDONLY, "w"), "stderr": (os.O_WRONLY, "w")}
 """How /dev/null takes the place of a stream that is closed.
 
-The first two are the wrong way round, so that an answer is not lost and nothing not read without an error.
+The first two are the wrong way round: who reads a closed input or writes an answer to a closed output gets an error.
 """
 
 

@@ -201,7 +201,7 @@ def test_what_is_said_is_what_happens(
                 error = await happens(core, request)
                 assert told(explained) == of(error), holding.held
                 assert explained.allowed is (error is None)
-                # What he holds is all he needs, as soon as it is; and it matters in what he is told.
+                # Each need is said to be held if it is; none is missing of what is done, and what lacks one is not.
                 missing = [need for need in explained.needs if not need.held]
                 assert all((need.name in all_of(holding.held)) is need.held for need in explained.needs)
                 assert not explained.allowed or not missing
