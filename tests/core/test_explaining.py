@@ -8,10 +8,11 @@ from dataclasses import replace
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
+from helpers.access_calls import ADMINISTRATION, OTHER, SECRET, STATES, SUBSCRIPTION, USAGE, VALUE, become
+from helpers.access_page import There
 from helpers.core import OWNER, Core, open_core, open_granting_core
 from secretd import grantrequests as requests
 from secretd import operations as ops
@@ -34,26 +35,12 @@ from secretd.model import (
     Permission,
     Process,
     SecretDocument,
-    SecretValue,
     Unit,
     Usage,
     UsageType,
 )
 
 ALICE = Caller(uid=OWNER.uid + 1_000, gid=1, pid=1, groups=(7,))
-SECRET, OTHER = UUID(int=1), UUID(int=2)
-USAGE = Usage(UsageType.CEPH, "client.one")
-VALUE = SecretValue(b"value")
-
-STATES: dict[str, tuple[Attributes, bool] | None] = {
-    "absent": None,
-    "without-value": (Attributes(USAGE), False),
-    "with-value": (Attributes(USAGE), True),
-    "private": (Attributes(USAGE, private=True), True),
-    "ephemeral": (Attributes(USAGE, ephemeral=True), True),
-    "without-usage": (Attributes(description="none"), True),
-}
-"""What there may be, each as its attributes and whether it has a value."""
 
 Request = ops.Request[Any]
 Make = Callable[[Attributes], Request]
@@ -103,23 +90,11 @@ OTHERWISE: dict[str, tuple[str, dict[str, Any], Make]] = {
 CASES = {**{name: (name, dict[str, Any](), make) for name, make in ABOUT_A_SECRET.items()}, **OTHERWISE}
 
 ABOUT_NONE: dict[str, Request] = {
+    **ADMINISTRATION,
+    **SUBSCRIPTION,
     "list": ops.List(),
     "count": ops.Count(),
-    "subscribe": ops.Subscribe(),
     "unsubscribe": ops.Unsubscribe(),
-    "grant-add": GrantAdd(Grant("one", None, Principal(PrincipalKind.ANYONE), frozenset(Permission), (EverySecret(),))),
-    "grant-list": requests.GrantList(),
-    "grant-show": requests.GrantShow("none"),
-    "grant-remove": requests.GrantRemove("none"),
-    "explain": Explain("whoami", uid=1),
-    "seal-status": ops.SealStatus(),
-    "seal-rotate": ops.SealRotate(),
-    "seal-retire": ops.SealRetire(),
-    "check": ops.Check(),
-    "store-accept": ops.StoreAccept(),
-    "backup": ops.Backup(),
-    "restore": ops.Restore(VALUE),
-    "metrics": ops.Metrics(),
     "whoami": ops.Whoami(),
     "status": ops.Status(),
 }
@@ -142,14 +117,9 @@ def about(name: str, **more: Any) -> Explain:
     return Explain(name, **{**named, **alice, **more})
 
 
-async def put(core: Core, state: tuple[Attributes, bool] | None) -> None:
+async def put(core: Core, state: There | None) -> None:
     """Have the secret be so, and no other be there."""
-    for entry in (await core.call(ops.List())).entries:
-        await core.call(ops.Delete(entry.secret))
-    if state is not None:
-        await core.call(ops.SetXml(SECRET, SecretDocument(state[0])))
-        if state[1]:
-            await core.call(ops.SetValue(SECRET, VALUE))
+    await become(core, {} if state is None else {SECRET: state})
 
 
 async def happens(core: Core, request: Request, caller: Caller = ALICE) -> SecretdError | None:
@@ -186,14 +156,14 @@ class Holding:
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES)
 @pytest.mark.parametrize(("name", "more", "make"), CASES.values(), ids=CASES)
 def test_what_is_said_is_what_happens(
-    tmp_path: Path, name: str, more: dict[str, Any], make: Make, state: tuple[Attributes, bool] | None
+    tmp_path: Path, name: str, more: dict[str, Any], make: Make, state: There | None
 ) -> None:
     holding = Holding()
 
     async def run() -> None:
         async with open_core(tmp_path, holding) as core:
             await put(core, state)
-            request = make(state[0] if state else Attributes())
+            request = make(state.attributes if state else Attributes())
             changes = ops.BY_NAME[name].audit is ops.AuditLevel.CHANGE
             outcomes = set()
             for holding.held in subsets(MATTERING):
@@ -240,7 +210,7 @@ def test_what_is_said_of_operations_about_no_secret_is_what_happens(tmp_path: Pa
 def test_a_read_only_connection_is_judged_as_one(tmp_path: Path, name: str) -> None:
     async def run() -> None:
         async with open_core(tmp_path, lambda *_: True) as core:
-            await put(core, STATES["with-value"])
+            await put(core, STATES["with a value"])
             explained = await core.call(about(name, read_only=True))
             request = ABOUT_NONE.get(name) or ABOUT_A_SECRET[name](Attributes(USAGE))
             error = await happens(core, request, replace(ALICE, read_only=True))
@@ -268,7 +238,7 @@ def grant(name: str, *permissions: Permission, of: Principal | None = None, scop
 
 def test_it_names_who_gives_what(tmp_path: Path) -> None:
     async def test(core: Core) -> None:
-        await put(core, STATES["with-value"])
+        await put(core, STATES["with a value"])
         for one in (
             grant("see", Permission.GETATTR, of=Principal(PrincipalKind.ANYONE)),
             grant("see-too", Permission.GETATTR, of=Principal(PrincipalKind.GROUP, 7), scope=ThatSecret(SECRET)),
@@ -295,7 +265,7 @@ def test_a_change_of_the_usage_is_judged_before_and_after(tmp_path: Path) -> Non
     new = Usage(UsageType.CEPH, "client.two")
 
     async def test(core: Core) -> None:
-        await put(core, STATES["with-value"])
+        await put(core, STATES["with a value"])
         await core.call(GrantAdd(grant("look", Permission.GETATTR, scope=UsageLike(UsageType.CEPH))))
         explained = await core.call(about("set-xml", usage=new))
         assert [(need.on, need.name) for need in explained.needs] == [
@@ -334,7 +304,7 @@ def test_what_is_proposed_is_enough_and_no_more(
     named = {"usage": usage} if name in ("set-xml", "define", "lookup-by-usage") else {}
 
     async def test(core: Core) -> None:
-        await put(core, None if state is None else (attributes, state))
+        await put(core, None if state is None else There(attributes, state))
         if name == "lookup-by-usage" and usage is None:
             return
         explained = await core.call(about(name, **named))
@@ -375,7 +345,7 @@ def test_what_is_proposed_is_enough_and_no_more(
 )
 def test_the_scope_is_the_least(tmp_path: Path, usage: Usage | None, there: bool, scope: Scope) -> None:
     async def test(core: Core) -> None:
-        await put(core, (Attributes(usage), True) if there else None)
+        await put(core, There(Attributes(usage), has_value=True) if there else None)
         named = {"secret": SECRET if there else None, "usage": usage}
         (proposed,) = (await core.call(about("define", **named))).grants
         assert proposed.scopes == (scope,)
@@ -431,7 +401,7 @@ def test_a_grant_is_proposed_to_who_asks(
     tmp_path: Path, who: dict[str, Any], caller: Caller, principal: Principal
 ) -> None:
     async def test(core: Core) -> None:
-        await put(core, STATES["with-value"])
+        await put(core, STATES["with a value"])
         question = Explain("get-value", SECRET, **who)
         (proposed,) = (await core.call(question)).grants
         assert proposed.principal == principal
@@ -445,7 +415,7 @@ def test_a_grant_is_proposed_to_who_asks(
 
 def test_what_is_proposed_for_no_secret_shows_none(tmp_path: Path) -> None:
     async def test(core: Core) -> None:
-        await put(core, STATES["with-value"])
+        await put(core, STATES["with a value"])
         for name in ("list", "whoami"):
             assert (await core.call(about(name))).grants == (grant(f"allow-{name}", Permission.SEARCH),)
         assert (await core.call(about("backup"))).grants == (grant("allow-backup", Permission.ADMIN),)
@@ -458,7 +428,7 @@ def test_what_is_proposed_for_no_secret_shows_none(tmp_path: Path) -> None:
 def test_in_a_session_nothing_can_be_granted(tmp_path: Path) -> None:
     async def run() -> None:
         async with open_core(tmp_path) as core:
-            await put(core, STATES["with-value"])
+            await put(core, STATES["with a value"])
             explained = await core.call(about("get-value"))
             assert (explained.code, explained.grants) == ("access-denied", ())
 
@@ -489,7 +459,7 @@ def test_what_is_no_question_is_refused(tmp_path: Path, question: Explain, error
 
 def test_nothing_is_changed_and_nobody_else_asks(tmp_path: Path) -> None:
     async def test(core: Core) -> None:
-        await put(core, STATES["with-value"])
+        await put(core, STATES["with a value"])
         revision = await core.store.revision()
         for name in ABOUT_A_SECRET:
             await core.call(about(name, uid=OWNER.uid))

@@ -28,6 +28,7 @@ from helpers.access_calls import (
     LibvirtDoor,
     NativeDoor,
     Said,
+    make,
     requests_about,
 )
 from helpers.access_page import ALLOWED, NEEDS, AnyRequest, Holder, Secrets, There, outcome, told
@@ -112,13 +113,8 @@ class World:
             await self._core.call(ops.Delete(secret))
         for secret, there in self.secrets.items():
             if secret not in entries & {OTHER}:
-                await self._make(secret, there)
+                await make(self._core, secret, there)
         self._before = await self._seen()
-
-    async def _make(self, secret: UUID, there: There) -> None:
-        await self._core.call(ops.SetXml(secret, SecretDocument(there.attributes)))
-        if there.has_value:
-            await self._core.call(ops.SetValue(secret, VALUE))
 
     async def put_back_if_changed(self) -> bool:
         """Whether a digest, a value or an id was another than before; it is no more."""

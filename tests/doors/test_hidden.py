@@ -24,6 +24,7 @@ from helpers.access_calls import (
     Door,
     LibvirtDoor,
     NativeDoor,
+    become,
     requests_about,
 )
 from helpers.access_page import ALLOWED, AnyRequest, There
@@ -122,13 +123,7 @@ def _is_about_it(request: AnyRequest) -> bool:
 
 async def put(core: Core, there: There | None) -> None:
     """Have the secret in a state, with the other beside it."""
-    for entry in (await core.call(ops.List())).entries:
-        await core.call(ops.Delete(entry.secret))
-    for secret, state in ((OTHER, BESIDE), (SECRET, there)):
-        if state is not None:
-            await core.call(ops.SetXml(secret, SecretDocument(state.attributes)))
-        if state is not None and state.has_value:
-            await core.call(ops.SetValue(secret, VALUE))
+    await become(core, {OTHER: BESIDE} if there is None else {OTHER: BESIDE, SECRET: there})
 
 
 def sets_first_value(request: AnyRequest, there: There) -> bool:

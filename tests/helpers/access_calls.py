@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
-from helpers.access_page import ALLOWED, AnyRequest, Holder, There
+from helpers.access_page import ALLOWED, AnyRequest, Holder, Secrets, There
 from helpers.core import Core
 from helpers.libvirt_peer import Peer, flagged, host_of, ref, refusal
 from helpers.native_peer import NativePeer
@@ -97,6 +97,21 @@ def requests_about(state: There | None) -> dict[str, AnyRequest]:
         "whoami": ops.Whoami(),
         "status": ops.Status(),
     } | ({"set-value as ephemeral": ops.SetValue(SECRET, NEW_VALUE, ephemeral=True)} if kept_in_memory else {})
+
+
+async def become(core: Core, secrets: Secrets) -> None:
+    """Have these secrets be there, made anew, and no others."""
+    for entry in (await core.call(ops.List())).entries:
+        await core.call(ops.Delete(entry.secret))
+    for secret, there in secrets.items():
+        await make(core, secret, there)
+
+
+async def make(core: Core, secret: UUID, there: There) -> None:
+    """Make a secret as it is to be."""
+    await core.call(ops.SetXml(secret, SecretDocument(there.attributes)))
+    if there.has_value:
+        await core.call(ops.SetValue(secret, VALUE))
 
 
 _GRANT = Grant("another", None, Principal(PrincipalKind.USER, 7), frozenset({Permission.READ}), (EverySecret(),))
