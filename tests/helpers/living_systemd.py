@@ -14,6 +14,8 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from helpers.daemon import DEADLINE_S
 
@@ -51,18 +53,38 @@ def may_run(*namespaces: str) -> bool:
     return subprocess.run(probe, check=False, capture_output=True).returncode == 0
 
 
-def start_manager(
+class LivingManager:
+    """A manager that runs; a context manager that ends it."""
+
+    def __init__(self, command: Sequence[str], uid: int, root: Path, environment: Mapping[str, str], log: Path) -> None:
+        """Start it, and wait until it says that it is ready.
+
+        Args:
+            command: what runs it.
+            uid: whose its control group is.
+            root: a directory in which it may reach a socket.
+            environment: what it knows, beside where to say that it is ready.
+            log: what it writes comes here.
+        """
+        self._process = _started(command, uid, root, environment, log)
+
+    def close(self) -> None:
+        """End it, and all that it started."""
+        self._process.communicate(timeout=DEADLINE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _started(
     command: Sequence[str], uid: int, root: Path, environment: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
-    """Run a manager until its standard input is closed, and wait until it says that it is ready.
-
-    Args:
-        command: what runs it.
-        uid: whose its control group is.
-        root: a directory in which it may reach a socket.
-        environment: what it knows, beside where to say so.
-        log: what it writes comes here.
-    """
+    """Run a manager until its standard input is closed."""
     group = f"secretd-test-{os.getpid()}-{time.monotonic_ns()}"
     prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _RUN, "sh", str(uid), group]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, log.open("wb") as written:

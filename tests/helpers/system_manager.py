@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 
 from helpers.daemon import DEADLINE_S
-from helpers.living_systemd import SYSTEMD, may_run, start_manager
+from helpers.living_systemd import SYSTEMD, LivingManager, may_run
 
 _NAMESPACES = ("--pid", "--fork", "--cgroup", "--uts", "--ipc", "--net")
 
@@ -40,8 +38,8 @@ exec "$@"
 _READY = "[Unit]\nDefaultDependencies=no\n"
 
 
-class SystemManager:
-    """A manager that runs; a context manager that ends it."""
+class SystemManager(LivingManager):
+    """A system manager that runs."""
 
     def __init__(self, root: Path) -> None:
         """Start it.
@@ -57,7 +55,7 @@ class SystemManager:
         namespaces = ("unshare", *_NAMESPACES, "--mount-proc", "sh", "-c", _RUN, "sh", str(self._log))
         manager = (str(SYSTEMD), "--system", "--unit=ready.target", "--log-target=console", "--show-status=no")
         environment = {"PATH": "/usr/bin:/bin", "container": "secretd-test", "SYSTEMD_UNIT_PATH": str(self.units)}
-        self._process = start_manager((*namespaces, *manager), 0, root, environment, root / "namespace.log")
+        super().__init__((*namespaces, *manager), 0, root, environment, root / "namespace.log")
         self._first = _first_below(self._process.pid)
 
     def ctl(self, *arguments: str) -> str:
@@ -73,18 +71,6 @@ class SystemManager:
         if result.returncode:
             raise AssertionError(f"systemctl {arguments}: {result.stderr}\n{self._log.read_text()}")
         return result.stdout
-
-    def close(self) -> None:
-        """End it, and all that it started."""
-        self._process.communicate(timeout=DEADLINE_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _first_below(pid: int) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Self
 import pytest
 
 from helpers.daemon import DEADLINE_S
-from helpers.living_systemd import SYSTEMD, may_run, start_manager
+from helpers.living_systemd import SYSTEMD, LivingManager, may_run
 from helpers.users import as_user
 
 needs_user_manager = pytest.mark.skipif(
@@ -26,8 +26,8 @@ needs_user_manager = pytest.mark.skipif(
 _TARGETS = ("basic", "default", "sockets", "shutdown", "exit")
 
 
-class UserManager:
-    """A manager that runs; a context manager that ends it."""
+class UserManager(LivingManager):
+    """A user manager that runs."""
 
     def __init__(self, root: Path, uid: int) -> None:
         """Start it.
@@ -57,7 +57,7 @@ class UserManager:
         shutil.copy("/usr/lib/systemd/user/systemd-exit.service", self.units)
         self.own(root)
         manager = (*as_user(uid), str(SYSTEMD), "--user", "--unit=basic.target")
-        self._process = start_manager(manager, uid, root, self.environment, self._log)
+        super().__init__(manager, uid, root, self.environment, self._log)
 
     def own(self, root: Path) -> None:
         """Make all below ``root`` the user's."""
@@ -82,18 +82,6 @@ class UserManager:
     def show(self, unit: str) -> Mapping[str, str]:
         """Give the properties of a unit."""
         return dict(line.partition("=")[::2] for line in self.ctl("show", unit).splitlines())
-
-    def close(self) -> None:
-        """End it, and all that it started."""
-        self._process.communicate(timeout=DEADLINE_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class UnitLog:
