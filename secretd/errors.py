@@ -143,7 +143,7 @@ class InvalidValueError(InvalidRequestError):
 
 
 class OperationInvalidError(InvalidRequestError):
-    """The request is well formed, but the secret as it is does not allow it."""
+    """The request is well formed, but the secret, the store or the daemon as it is does not allow it."""
 
     code = "operation-invalid"
     libvirt_code = LibvirtCode.OPERATION_INVALID
@@ -176,7 +176,7 @@ class NoGrantError(NotFoundError):
 
 
 class ConflictError(SecretdError):
-    """Another secret has that usage or that id already."""
+    """Another secret has that usage or that id already, or another grant that name."""
 
     code = "conflict"
     exit_status = ExitStatus.CONFLICT
@@ -190,7 +190,7 @@ class DigestMismatchError(ConflictError):
 
 
 class BusyError(ConflictError):
-    """Others kept changing the same secret, or there are too many connections; nothing was done: try again."""
+    """Others kept changing the same secret or grant, or there are too many connections; nothing was done: try again."""
 
     code = "busy"
     libvirt_code = LibvirtCode.RESOURCE_BUSY
@@ -230,7 +230,7 @@ class PrivateError(AccessDeniedError):
 
 
 class QuotaError(SecretdError):
-    """The owner of the secret has as many secrets, or as many bytes of them, as one user may."""
+    """The secret's owner has as many secrets or bytes as one user may, or there are as many grants as there may be."""
 
     code = "quota"
     libvirt_code = LibvirtCode.OPERATION_DENIED

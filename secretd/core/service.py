@@ -219,14 +219,14 @@ class Service:
 
         Raises:
             AccessDeniedError: the caller holds this permission, or with None any at all, for nothing.
-            SealError: or that is not known, as the daemon is sealed.
+            SealError: the daemon is sealed, so what the caller holds is not known.
         """
         try:
             self._access.admit(caller, permission)
         except ReadOnlyError:
             raise
         except AccessDeniedError:
-            # Strangers hear the same, who were granted nothing: that it is sealed systemd says to all, and why, nobody.
+            # Strangers, who were granted nothing, hear it too: systemd tells everybody as much. Why is for root alone.
             if self._mode is Mode.SYSTEM and self._seal.status.state is SealState.SEALED:
                 raise SealError("the daemon is sealed, so it does not know what was granted to you") from None
             raise
