@@ -6,8 +6,6 @@ fit are given or nothing: of some that fit, a shell would complete what they hap
 
 from __future__ import annotations
 
-import grp
-import pwd
 import re
 import time
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from click.shell_completion import CompletionItem
 from secretd.cli import output
 from secretd.cli.invocation import Invocation
 from secretd.cli.paging import PageT, pages
+from secretd.cli.users import grantable_names
 from secretd.errors import SecretdError
 from secretd.grantrequests import GrantList
 from secretd.grants import Grant, PrincipalKind
@@ -83,17 +82,13 @@ def grants(invocation: Invocation, begun: str) -> list[CompletionItem[str]]:
 
 
 def accounts(kind: PrincipalKind, begun: str) -> list[CompletionItem[str]]:
-    """Give the names of users or groups that begin so, as this host has them; a user who is root can be given nothing.
+    """Give the names of users or groups that begin so, as this host has them.
 
     Args:
         kind: USER or GROUP.
         begun: the word so far.
     """
-    if kind is PrincipalKind.USER:
-        names = [user.pw_name for user in pwd.getpwall() if user.pw_uid]
-    else:
-        names = [group.gr_name for group in grp.getgrall()]
-    return [CompletionItem(name) for name in sorted(set(names)) if name.startswith(begun)]
+    return [CompletionItem(name) for name in grantable_names(kind) if name.startswith(begun)]
 
 
 def _completed(begun: str, by: UUID) -> UUID | None:

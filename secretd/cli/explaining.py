@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,9 +10,10 @@ import click
 
 from secretd.cli import output
 from secretd.cli.border import PROGRAM
-from secretd.cli.grantoptions import command_for, number_of
+from secretd.cli.grantoptions import command_for
 from secretd.cli.invocation import Invocation, OperationCommand, command
 from secretd.cli.parameters import USAGE_TYPES, UuidType, field_option, on_the_command_line
+from secretd.cli.users import groups_of, number_of
 from secretd.errors import ExitStatus
 from secretd.grantrequests import Explain, Explained, Group
 from secretd.grants import PrincipalKind
@@ -118,11 +117,7 @@ def _caller(who: Sequence[str]) -> dict[str, Any]:
 def _user(name: str) -> tuple[int, int | None, list[int]]:
     """Give the ids of a process that a user starts himself: his own, his group's, and those of all that he is in."""
     uid = number_of(PrincipalKind.USER, name, "--as")
-    try:
-        account = pwd.getpwuid(uid)
-    except KeyError:
-        return uid, None, []
-    return uid, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid)
+    return uid, *groups_of(uid)
 
 
 # What would come of it.

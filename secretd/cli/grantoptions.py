@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import grp
-import pwd
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -13,6 +11,7 @@ from uuid import UUID
 import click
 
 from secretd.cli.parameters import UuidType, on_the_command_line
+from secretd.cli.users import number_of
 from secretd.grants import (
     PERMISSIONS_OF,
     EverySecret,
@@ -135,37 +134,13 @@ def _principal(said: dict[str, Any]) -> Principal:
     if said["sha256"] and not said["executable"]:
         raise click.UsageError("--sha256 is of an --executable.")
     (kind,) = named
+    numbered = kind in (PrincipalKind.USER, PrincipalKind.GROUP)
     return Principal(
         kind,
-        number_of(kind, said[kind.value], f"--{kind.value}") if kind in _NUMBERS else None,
+        number_of(kind, said[kind.value], f"--{kind.value}") if numbered else None,
         said["unit"],
         ExecutableIs(said["executable"], said["sha256"]) if said["executable"] else None,
     )
-
-
-_NUMBERS: dict[PrincipalKind, Callable[[str], int]] = {
-    PrincipalKind.USER: lambda name: pwd.getpwnam(name).pw_uid,
-    PrincipalKind.GROUP: lambda name: grp.getgrnam(name).gr_gid,
-}
-
-
-def number_of(kind: PrincipalKind, name: str, parameter: str) -> int:
-    """Give the number of a user or a group.
-
-    Args:
-        kind: which of the two.
-        name: his name, or the number itself.
-        parameter: what it was given by, for the error.
-
-    Raises:
-        click.BadParameter: there is none of this name.
-    """
-    if name.isdecimal():
-        return int(name)
-    try:
-        return _NUMBERS[kind](name)
-    except KeyError:
-        raise click.BadParameter(f"there is no {kind.value} of this name.", param_hint=parameter) from None
 
 
 def _permissions(allow: str) -> frozenset[Permission]:

@@ -7,22 +7,20 @@ not known is null.  For people, a character that could steer a terminal is shown
 from __future__ import annotations
 
 import base64
-import grp
 import json
 import os
-import pwd
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from functools import cache
 from types import MappingProxyType
 from uuid import UUID
 
 import click
 
 from secretd.cli.colours import heading
+from secretd.cli.users import describe_account
 from secretd.client import write_grant, write_secret
 from secretd.fields import Field, fields_of
 from secretd.grantrequests import Held, Need, NeededOn
@@ -30,7 +28,6 @@ from secretd.grants import (
     EverySecret,
     Grant,
     Principal,
-    PrincipalKind,
     Scope,
     ThatSecret,
     UsageLike,
@@ -276,18 +273,9 @@ def describe_usage(usage: Usage | None) -> str:
 
 def describe_principal(principal: Principal) -> str:
     """Say whom a grant is for: of a user or a group the name that it has here, too."""
-    named = principal.unit if principal.number is None else _account(principal.kind, principal.number)
+    named = principal.unit if principal.number is None else describe_account(principal.kind, principal.number)
     runs = f"running {principal.executable.path}" if principal.executable else None
     return " ".join(filter(None, (principal.kind.value, named, runs)))
-
-
-@cache
-def _account(kind: PrincipalKind, number: int) -> str:
-    try:
-        name = pwd.getpwuid(number).pw_name if kind is PrincipalKind.USER else grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)
-    return f"{name} ({number})"
 
 
 def _describe_end(end: datetime, now: datetime) -> str:
