@@ -1,7 +1,8 @@
 """Listing: pages of what a caller may see, over both homes, in the order of ids.
 
 A page examines a bounded number of records and fills a bounded message; what is left is for the next page.  Whoever
-looks through many secrets takes turns with everybody else.
+looks through many secrets takes turns with everybody else.  What he may see is asked again after each wait: a grant
+that is gone meanwhile shows him nothing more.
 
 Where the next page begins is told as a marker, which hides the place: it may be that of a secret that the caller may
 not see.  A place that he chooses himself nobody can ask for, or he could find such secrets by trying.
@@ -10,7 +11,7 @@ not see.  A place that he chooses himself nobody can ask for, or he could find s
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from uuid import UUID
 
@@ -33,8 +34,6 @@ _MARKER_LABEL = b"secretd list marker"
 _MORE_EACH_STEP = 4
 """Whoever has not found enough reads so many times more: neither much for little, nor little by little."""
 
-_Wants = Callable[[SecretState], bool]
-
 
 class Listing:
     """Lists the secrets of all homes."""
@@ -56,18 +55,19 @@ class Listing:
 
         Raises:
             BusyError: nobody waits for it any more.
+            SecretdError: what Access.admit raises, as he may not list any more.
         """
-        if not self._access.allows(caller, Permission.GETATTR, EVERYTHING):
-            return await self._make_page(caller, request, waits)
-        moment = await self._moment()
+        search = _Search(self._access, caller, request)
+        moment = await self._moment() if search.sees_all else None
         if moment is None:
-            return await self._make_page(caller, request, waits)
-        listed = self._kept.get(moment, request)
+            return await self._make_page(caller, search, request, waits)
+        search.judge()
+        listed = self._kept.get(moment, request) if search.sees_all else None
         if listed is None:
-            listed = await self._make_page(caller, request, waits)
-            # Even if something changes while it is made: then the moment is over, and none is ever like it. What is
+            listed = await self._make_page(caller, search, request, waits)
+            # Even if a secret changes while it is made: then the moment is over, and none is ever like it. What is
             # damaged is told to administrators alone; but where all secrets are in memory, none is.
-            if listed.damaged is None:
+            if search.saw_all and listed.damaged is None:
                 self._kept.keep(moment, request, listed)
         return listed
 
@@ -78,11 +78,12 @@ class Listing:
         keyring = self._seal.keyrings[Domain.SHARED]
         return (keyring, persistent, ephemeral) if persistent is not None and ephemeral is not None else None
 
-    async def _make_page(self, caller: Caller, request: ops.List, waits: Listener | None) -> ops.Listed:
+    async def _make_page(
+        self, caller: Caller, search: _Search, request: ops.List, waits: Listener | None
+    ) -> ops.Listed:
         page = _Page(request.limit)
         filtered = request.private is not None or request.usage_type is not None
         homes = self._homes(request)
-        wants = self._asked_for(caller, request.private, request.usage_type)
         start: UUID | None = places_of(self._seal).find(request.marker) if request.marker is not None else _FIRST
         examined = 0
         # Who filters looks at more than he shows, and reads it in as few steps as may be.
@@ -95,7 +96,7 @@ class Listing:
                 examined += len(states) + damaged
                 if damaged and Permission.ADMIN in self._access.held(caller):
                     page.damaged += damaged
-                wanted = await _wanted(states, wants, page.room + 1, turn)
+                wanted = await _wanted(states, search, page.room + 1, turn)
                 keyrings = self._seal.keyrings
                 added = page.add([shown_of(keyrings, state) for state in wanted])
                 if added < len(wanted):
@@ -112,17 +113,21 @@ class Listing:
 
         Raises:
             BusyError: nobody waits for it any more.
+            SecretdError: what Access.admit raises, as he may not count any more.
         """
         homes = self._homes(request)
-        if request.private is None and self._access.allows(caller, Permission.GETATTR, EVERYTHING):
-            return ops.Counted(sum([await home.count() for home in homes]))
-        wants = self._asked_for(caller, request.private)
+        search = _Search(self._access, caller, request)
+        if request.private is None and search.sees_all:
+            number = sum([await home.count() for home in homes])
+            search.judge()
+            if search.sees_all:
+                return ops.Counted(number)
         found = 0
         start: UUID | None = _FIRST
         async with self._turns.of(caller.uid, waits) as turn:
             while start is not None:
                 states, start, _ = await _merged(homes, start, limits.SCAN_RECORDS)
-                found += len(await _wanted(states, wants, len(states), turn))
+                found += len(await _wanted(states, search, len(states), turn))
         return ops.Counted(found)
 
     def _homes(self, request: ops.List | ops.Count) -> tuple[Home, ...]:
@@ -130,19 +135,42 @@ class Listing:
             return self._persistent, self._ephemeral
         return (self._ephemeral,) if request.ephemeral else (self._persistent,)
 
-    def _asked_for(self, caller: Caller, private: bool | None, usage_type: UsageType | None = None) -> _Wants:
-        """Give what says whether a secret passes the filters and the caller may see it."""
-        sees_all = self._access.allows(caller, Permission.GETATTR, EVERYTHING)
 
-        def asked_for(state: SecretState) -> bool:
-            attributes = state.attributes
-            return (
-                (private is None or attributes.private is private)
-                and (usage_type is None or _usage_type(state) is usage_type)
-                and (sees_all or self._access.allows(caller, Permission.GETATTR, state.target))
-            )
+class _Search:
+    """What a request asks for, of what its caller may see at the time.
 
-        return asked_for
+    Attributes:
+        sees_all: he may see every secret.
+        saw_all: he might whenever that was judged.
+    """
+
+    def __init__(self, access: Access, caller: Caller, request: ops.List | ops.Count) -> None:
+        self._access = access
+        self._caller = caller
+        self._permission = ops.BY_REQUEST[type(request)].permission
+        self._private = request.private
+        self._usage_type = request.usage_type if isinstance(request, ops.List) else None
+        self.saw_all = True
+        self.judge()
+
+    def judge(self) -> None:
+        """Find out what the caller may see from now on; as long as nothing is waited for, nothing changes it.
+
+        Raises:
+            SecretdError: what Access.admit raises, as he may not even ask any more.
+        """
+        self._access.admit(self._caller, self._permission)
+        self.sees_all = self._access.allows(self._caller, Permission.GETATTR, EVERYTHING)
+        self.saw_all = self.saw_all and self.sees_all
+
+    def finds(self, state: SecretState) -> bool:
+        """Whether a secret is asked for, and the caller may see it."""
+        attributes = state.attributes
+        return (
+            (self._private is None or attributes.private is self._private)
+            and (self._usage_type is None or _usage_type(state) is self._usage_type)
+            and (self.sees_all or self._access.allows(self._caller, Permission.GETATTR, state.target))
+        )
 
 
 def places_of(seal: Seal) -> HiddenPlaces:
@@ -150,14 +178,22 @@ def places_of(seal: Seal) -> HiddenPlaces:
     return HiddenPlaces(seal.keyrings[Domain.SHARED].mac(_MARKER_LABEL, b""))
 
 
-async def _wanted(states: Iterable[SecretState], wants: _Wants, most: int, turn: Turn) -> list[SecretState]:
-    """Give the first of these secrets that are wanted; others have their turn as soon as it is time for them."""
+async def _wanted(states: Iterable[SecretState], search: _Search, most: int, turn: Turn) -> list[SecretState]:
+    """Give the first of these secrets that are wanted; others have their turn as soon as it is time for them.
+
+    Raises:
+        BusyError: nobody waits for them any more.
+        SecretdError: what Access.admit raises, as nobody may any more.
+    """
     found: list[SecretState] = []
+    # What was granted may be gone since the turn was waited for, and since these were read.
+    search.judge()
     for state in states:
         # Each time, as nobody knows beforehand how long it takes to judge one.
         if turn.is_over:
             await turn.pass_on()
-        if wants(state):
+            search.judge()
+        if search.finds(state):
             found.append(state)
             if len(found) == most:
                 break
