@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from operator import is_
 from typing import Final
 from uuid import UUID
@@ -138,8 +137,7 @@ class _Holding:
         self._narrowly: _Reach | None = None
         self._running: dict[str, dict[str | None, _Reach]] = {}
         for grant in grants:
-            until = _FOR_EVER if grant.expires is None else grant.expires.timestamp()
-            self._add(grant.principal.executable, grant.scopes, until)
+            self._add(grant.principal.executable, grant.scopes, _end_of(grant))
 
     def _add(self, executable: ExecutableIs | None, scopes: Iterable[Scope], until: float) -> None:
         if executable is None:
@@ -166,6 +164,18 @@ class _Holding:
         )
 
 
+def _may_run(executable: ExecutableIs | None, process: Process | None) -> bool:
+    """Whether a process runs what a principal has to run; the content of its file is looked at last."""
+    if executable is None:
+        return True
+    if process is None:
+        return False
+    running = process.executable()
+    if running is None or not running.trusted or running.path != executable.path:
+        return False
+    return executable.sha256 is None or executable.sha256 == process.sha256()
+
+
 class _Party:
     """One principal: all grants for it, and what it holds by them.
 
@@ -176,6 +186,8 @@ class _Party:
     def __init__(self, grants: tuple[Grant, ...]) -> None:
         self.grants = grants
         self._holdings: dict[Permission, _Holding | None] = {}
+        self._made: dict[tuple[int, ...], _Holding] = {}
+        self._reaches: dict[int, _Reach] = {}
         # What is made of a pattern goes with the last who has it: so it outlasts a change of the other grants.
         self._patterns = [pattern_of(pattern) for grant in grants for pattern in _patterns_in(grant.scopes)]
 
@@ -186,14 +198,32 @@ class _Party:
     def holding(self, permission: Permission) -> _Holding | None:
         """Give what it holds with a permission; None if it never holds that."""
         if permission not in self._holdings:
-            giving = [grant for grant in self.grants if permission in all_of(grant.permissions)]
-            self._holdings[permission] = _Holding(giving) if giving else None
+            giving = tuple(grant for grant in self.grants if permission in all_of(grant.permissions))
+            self._holdings[permission] = self._holding_by(giving) if giving else None
         return self._holdings[permission]
 
-    @cached_property
-    def each(self) -> tuple[tuple[Grant, _Holding], ...]:
-        """Give each grant with what it holds, as if there were no other; made when somebody first asks by which."""
-        return tuple((grant, _Holding([grant])) for grant in self.grants)
+    def _holding_by(self, giving: tuple[Grant, ...]) -> _Holding:
+        # Most grants give several permissions, which then are held alike: that is made ready once.
+        its = tuple(map(id, giving))
+        if its not in self._made:
+            self._made[its] = _Holding(giving)
+        return self._made[its]
+
+    def reaches_by(self, grant: Grant, process: Process | None, target: Target | Everything | None, now: float) -> bool:
+        """Whether by one of its grants, as if there were no other, a process of its reaches a target."""
+        return (
+            now < _end_of(grant)
+            # Every grant reaches something: nothing has to be made ready to say that.
+            and (target is None or self._reach_of(grant).reaches(target, now))
+            and _may_run(grant.principal.executable, process)
+        )
+
+    def _reach_of(self, grant: Grant) -> _Reach:
+        reach = self._reaches.get(id(grant))
+        if reach is None:
+            reach = self._reaches[id(grant)] = _Reach()
+            reach.add(grant.scopes, _end_of(grant))
+        return reach
 
 
 class _Standing:
@@ -259,14 +289,18 @@ class Rules:
     def granting(
         self, caller: Caller, permission: Permission, target: Target | Everything | None, now: float
     ) -> Iterator[Grant]:
-        """Name the grants that allow it, each of itself; slower than ``allows``, and of one mind with it."""
-        allowing = {
-            id(grant)
-            for party in self._parties_of(caller)
-            for grant, alone in party.each
-            if permission in all_of(grant.permissions) and _is_reached(alone, caller.process, target, now)
-        }
-        return (grant for grant in self.grants if id(grant) in allowing)
+        """Name the grants that allow it, each of itself; slower than ``allows``, and of one mind with it.
+
+        Each is looked at when it is asked for: who wants only the first of many does not pay for all.
+        """
+        its = {id(grant): party for party in self._parties_of(caller) for grant in party.grants}
+        return (
+            grant
+            for grant in self.grants
+            if id(grant) in its
+            and permission in all_of(grant.permissions)
+            and its[id(grant)].reaches_by(grant, caller.process, target, now)
+        )
 
     def _standing(self, caller: Caller) -> _Standing:
         standing = caller.standing
@@ -313,8 +347,8 @@ def _patterns_in(scopes: Iterable[Scope]) -> Iterator[str]:
             yield scope.pattern
 
 
-def _is_reached(holding: _Holding, process: Process | None, target: Target | Everything | None, now: float) -> bool:
-    return holding.reaches(target, now) or (process is not None and holding.reaches_running(process, target, now))
+def _end_of(grant: Grant) -> float:
+    return _FOR_EVER if grant.expires is None else grant.expires.timestamp()
 
 
 def _by_principal(grants: Iterable[Grant]) -> dict[tuple[PrincipalKind, _Key], tuple[Grant, ...]]:

@@ -43,12 +43,15 @@ class Sources:
         """Say by what the caller holds a permission: for the target, for all, or with None for something."""
         if not self._access.allows(replace(caller, read_only=False), permission, target):
             return Source()
+        return self._of_what_is_held(caller, permission, target)
+
+    def held(self, caller: Caller) -> tuple[Held, ...]:
+        """List what the caller holds for something, and by what."""
+        held = ((one, self._of_what_is_held(caller, one, None)) for one in self._access.held(caller))
+        return tuple(Held(permission, source.owner, source.grants) for permission, source in held)
+
+    def _of_what_is_held(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> Source:
         if self._access.owns(caller, permission, target):
             return Source(owner=True)
         granting = self._grants.rules.granting(caller, permission, target, time())
         return Source(grants=tuple(NamedGrant(grant.name) for grant in islice(granting, limits.GRANTS_NAMED)))
-
-    def held(self, caller: Caller) -> tuple[Held, ...]:
-        """List what the caller holds for something, and by what."""
-        held = ((permission, self.of(caller, permission, None)) for permission in self._access.held(caller))
-        return tuple(Held(permission, source.owner, source.grants) for permission, source in held)

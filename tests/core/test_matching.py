@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import product
+from itertools import islice, product
 from random import Random
 from uuid import UUID
 
@@ -292,7 +292,7 @@ def test_a_caller_in_many_groups_is_found_once_for_each_change_of_grants(monkeyp
 def test_a_change_makes_ready_only_whom_it_concerns(monkeypatch: pytest.MonkeyPatch) -> None:
     really, made = matching._Holding, []
 
-    def holding(grants: list[Grant]) -> matching._Holding:
+    def holding(grants: tuple[Grant, ...]) -> matching._Holding:
         made.append([grant.name for grant in grants])
         return really(grants)
 
@@ -307,6 +307,63 @@ def test_a_change_makes_ready_only_whom_it_concerns(monkeypatch: pytest.MonkeyPa
     for number in (1000, 1001):
         assert asked.allows(caller(uid=number), READ, ceph("b"), NOW) is (number == 1001)
     assert made == [["g1000"], ["g1001"], ["g1001", "added"]]
+
+
+def test_what_several_permissions_reach_alike_is_made_ready_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    really, made = matching._Holding, []
+
+    def holding(grants: tuple[Grant, ...]) -> matching._Holding:
+        made.append([grant.name for grant in grants])
+        return really(grants)
+
+    monkeypatch.setattr(matching, "_Holding", holding)
+    both = frozenset({READ, Permission.GETATTR})
+    wide = Grant("wide", None, user(), both, (UsageLike(CEPH),))
+    narrow = Grant("narrow", None, user(), frozenset({READ}), (UsageLike(VOLUME),))
+    for grants, expected in (([wide], [["wide"]]), ([wide, narrow], [["wide"], ["wide", "narrow"]])):
+        made.clear()
+        asked = Rules(grants)
+        held = {permission for permission in Permission if asked.allows(caller(), permission, ceph("a"), NOW)}
+        assert held == both
+        assert sorted(made, key=len) == expected
+
+
+class CountedPermissions(frozenset[Permission]):
+    """Permissions of which is counted how often anybody looks at them."""
+
+    looks = 0
+
+    def __contains__(self, permission: object) -> bool:
+        CountedPermissions.looks += 1
+        return super().__contains__(permission)
+
+
+def test_who_wants_the_first_of_many_grants_does_not_pay_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CountedPermissions, "looks", 0)
+    given = CountedPermissions({READ})
+    grants = [Grant(f"g{number}", None, user(), given, (UsageLike(CEPH, f"a{number}*"),)) for number in range(1_000)]
+    asked, before = Rules(grants), CountedPermissions.looks
+    granting = asked.granting(caller(), READ, None, NOW)
+    assert [grant.name for grant in islice(granting, 5)] == [f"g{number}" for number in range(5)]
+    assert 0 < CountedPermissions.looks - before <= 5 * 2, "each is asked for this permission, and for write"
+
+
+def test_to_name_grants_for_anything_makes_none_ready_and_for_a_secret_each_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    really, made = matching._Reach, []
+
+    def reach() -> matching._Reach:
+        made.append(really())
+        return made[-1]
+
+    monkeypatch.setattr(matching, "_Reach", reach)
+    asked = Rules([for_user(1000, "a*"), for_user(1000, "b*")])
+    assert len(list(asked.granting(caller(), READ, None, NOW))) == 2
+    assert made == []
+    for _ in range(2):
+        assert len(list(asked.granting(caller(), READ, ceph("a"), NOW))) == 1
+    assert len(made) == 2
 
 
 def test_rules_made_from_others_are_of_one_mind_with_new_ones() -> None:
