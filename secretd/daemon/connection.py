@@ -97,11 +97,13 @@ class Connection(Outlet):
         self._closed(self)
 
     def end_if_overdue(self, now: float) -> None:
-        """End the connection if its peer lets the daemon wait for longer than he may.
+        """End the connection, if it has not ended, if its peer lets the daemon wait for longer than he may.
 
         Args:
             now: the time of the event loop.
         """
+        if self._state is _State.CLOSED:
+            return
         self._admitted = self._session.admitted
         if self._tasks and not self._reading and self._has_hung_up():
             # Nothing is read that would say so, and what goes on for him may take long.

@@ -14,7 +14,7 @@ import resource
 import select
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from secretd import limits
@@ -153,26 +153,30 @@ class Server:
             self._watch(listening)
 
     def _serve(self, connection: socket.socket, listening: _Listening) -> None:
+        """Serve an accepted connection; one that is not served, whatever the reason, is closed and keeps no place."""
         connection.setblocking(False)
-        try:
-            caller = caller_of(connection, read_only=listening.kind.read_only)
-        except OSError as error:
-            _log.error("cannot name the caller, who is not served", extra={"reason": error.strerror})
-            connection.close()
-            return
-        session = listening.door(caller)
-        try:
-            account = self._accounts.open(caller.uid)
-        except BusyError as error:
-            self._refuse(connection, session, error)
-            self._log_refusal(caller.uid)
-            return
-        self._connections.add(Connection(connection, session, account, self._forget))
+        with ExitStack() as unless_served:
+            unless_served.enter_context(connection)
+            try:
+                caller = caller_of(connection, read_only=listening.kind.read_only)
+            except OSError as error:
+                _log.error("cannot name the caller, who is not served", extra={"reason": error.strerror})
+                return
+            session = listening.door(caller)
+            try:
+                account = self._accounts.open(caller.uid)
+            except BusyError as error:
+                self._refuse(connection, session, error)
+                self._log_refusal(caller.uid)
+                return
+            unless_served.callback(self._accounts.close, account)
+            self._connections.add(Connection(connection, session, account, self._forget))
+            unless_served.pop_all()
         self._keep_sweeping()
 
     @staticmethod
     def _refuse(connection: socket.socket, session: Session, error: BusyError) -> None:
-        with connection, suppress(OSError):
+        with suppress(OSError):
             session.refuse(error).send_some(connection)
 
     def _log_refusal(self, uid: int) -> None:
@@ -191,9 +195,10 @@ class Server:
     def _sweep(self) -> None:
         """End the connections whose peers let the daemon wait for too long."""
         self._sweep_timer = None
-        now = asyncio.get_running_loop().time()
-        for connection in tuple(self._connections):
-            connection.end_if_overdue(now)
+        loop = asyncio.get_running_loop()
+        for connection in self._connections:
+            # Each by itself: a fault with one must not free the others of their deadlines.
+            loop.call_soon(connection.end_if_overdue, loop.time())
         self._keep_sweeping()
 
     def _forget(self, connection: Connection) -> None:

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from secretd.core.events import Listener
 from secretd.core.service import Service
 from secretd.doors.session import Session
-from secretd.errors import AccessDeniedError
+from secretd.errors import SecretdError
 from secretd.model import Caller
 from secretd.wire.stream import State
 
@@ -43,7 +43,8 @@ class FramedSession(Session, Listener, Generic[FramingT]):
         """Whether the caller may do anything here."""
         try:
             self._service.admit(self._caller)
-        except AccessDeniedError:
+        except SecretdError:
+            # Whatever he is told instead: who is served here must not hang on what there is to be told.
             return False
         return True
 

@@ -165,6 +165,21 @@ class Slow(Echo):
         return ()
 
 
+class Faulty(Echo):
+    """One that raises what nobody foresaw whenever it is looked at, but for the first few times."""
+
+    def __init__(self, sound: int = 1) -> None:
+        super().__init__()
+        self._sound = sound
+
+    @property
+    def admitted(self) -> bool:
+        self._sound -= 1
+        if self._sound < 0:
+            raise RuntimeError("a fault of ours")
+        return True
+
+
 async def _wait_for_end(reader: asyncio.StreamReader) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while await reader.read(65_536):
@@ -251,6 +266,21 @@ class TestWhoKeepsTheDaemonWaiting:
                 session.go_on.set()
                 assert await reader.read() == b"x\n"
                 writer.close()
+
+        run(scenario())
+
+    def test_a_fault_with_one_does_not_free_others_of_their_deadlines(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "DENIED_IDLE_SECONDS", 0.1)
+
+        async def scenario() -> None:
+            sessions: list[Session] = [Faulty(), Echo(admitted=False), Faulty()]
+            async with serving(tmp_path, lambda _: sessions.pop()) as path:
+                first, second, third = [await asyncio.open_unix_connection(path) for _ in range(3)]
+                await _wait_for_end(second[0])
+                for _, writer in (first, second, third):
+                    writer.close()
 
         run(scenario())
 
@@ -354,6 +384,27 @@ class TestAnotherUid:
             assert (said["uid"], said["level"]) == (NOBODY, "warning")
             with Client(system.socket) as client:
                 assert client.call(ops.GetValue(SECRET)).value == VALUE
+
+
+def test_a_connection_that_a_fault_kept_from_being_served_keeps_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, descriptors = 2, 4
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+
+    async def scenario() -> None:
+        sessions = [Echo(), *(Faulty(sound=0) for _ in range(most + 1))]
+        async with serving(tmp_path, lambda _: sessions.pop()) as path:
+            for _ in range(most + 1):
+                reader, writer = await asyncio.open_unix_connection(path)
+                assert await reader.read() == b""
+                writer.close()
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b"served\n")
+            assert await reader.readline() == b"served\n"
+            writer.close()
+
+    run(scenario())
 
 
 def test_a_refusal_is_an_answer_that_our_client_understands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
