@@ -86,11 +86,15 @@ class Access:
     Args:
         policy: who holds what.
         owner: the part of it that needs no grant; all of it, if none is given.
+        require_known: raises what is said to who holds nothing while it is not known what he was granted.
     """
 
-    def __init__(self, policy: Policy, owner: Policy | None = None) -> None:
+    def __init__(
+        self, policy: Policy, owner: Policy | None = None, require_known: Callable[[], None] = lambda: None
+    ) -> None:
         self._policy = policy
         self._owner = owner or policy
+        self._require_known = require_known
 
     def owns(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
         """Whether it is by the owner's right, and by no grant, that the caller holds this permission."""
@@ -106,6 +110,7 @@ class Access:
         Raises:
             ReadOnlyError: the caller would hold it, were the connection not read-only.
             AccessDeniedError: he does not hold it.
+            SealError, StoreCorruptError: the daemon does not know that, or no grant is in force.
         """
         if permission is not None:
             self.require(caller, permission, None)
@@ -113,18 +118,20 @@ class Access:
         for one in Permission:
             if self.allows(caller, one, None):
                 return
+        self._require_known()
         raise AccessDeniedError("you may do nothing here: no permission was granted to you")
 
     def require(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> None:
         """The second step: the caller holds this permission for the target, for all, or with None for something.
 
         Raises:
-            ReadOnlyError, AccessDeniedError: as for ``admit``.
+            ReadOnlyError, AccessDeniedError, SealError, StoreCorruptError: as for ``admit``.
         """
         if self.allows(caller, permission, target):
             return
         if caller.read_only and self._policy(caller, permission, target):
             raise ReadOnlyError
+        self._require_known()
         raise AccessDeniedError(f"you do not hold the permission '{permission.value}'")
 
     def allows(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:

@@ -171,8 +171,8 @@ class Explaining:
         case = Case(self._trial, operation.permission, _REQUESTS[operation.request](about) if about else None)
         needs = await case.needs()
         error = await case.outcome(self._access, caller)
-        # No grant helps him who would be refused though everything were granted.
-        helps = error is not None and self._mode is Mode.SYSTEM and await case.at_best(caller) is None
+        # No grant helps where none is in force, nor him who would be refused though everything were granted.
+        helps = error is not None and self._gives and await case.at_best(caller) is None
         return Explained(
             error is None,
             error.code if error else None,
@@ -180,6 +180,11 @@ class Explaining:
             tuple(self._need(caller, one, about) for one in needs),
             tuple(self._lacking(request, caller, needs, about)) if helps else (),
         )
+
+    @property
+    def _gives(self) -> bool:
+        """Whether a grant would give anything."""
+        return self._mode is Mode.SYSTEM and self._grants.in_force
 
     async def _object(self, kind: type[ops.Request[Any]], request: Explain) -> _Object | None:
         """Find the secret that a request is about; None if the operation is not about one."""

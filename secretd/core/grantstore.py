@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from secretd import limits
 from secretd.core import grantform as form
@@ -25,8 +27,9 @@ from secretd.core.walking import records_of
 from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
-from secretd.errors import BusyError, ConflictError, NoGrantError, QuotaError, StoreCorruptError
+from secretd.errors import BusyError, ConflictError, NoGrantError, QuotaError, SealError, StoreCorruptError, StoreError
 from secretd.grants import Grant, pattern_bytes
+from secretd.model import SealState
 from secretd.store.base import Delete, Put, RevisionConflict, RevisionIs, Store
 from secretd.store.reading import Record, Snapshot
 
@@ -39,7 +42,14 @@ _log = logging.getLogger(__name__)
 class _Kept:
     grant: Grant
     counter: int
-    revision: int
+
+
+class _Are(Enum):
+    """How the grants are."""
+
+    UNREAD = auto()
+    WITHOUT_FORCE = auto()
+    IN_FORCE = auto()
 
 
 class Grants:
@@ -49,7 +59,7 @@ class Grants:
         self._store = store
         self._seal = seal
         self._kept: dict[str, _Kept] = {}
-        self._in_force = False
+        self._are = _Are.UNREAD
         self._rules = Rules()
         self._changing = asyncio.Lock()
 
@@ -57,6 +67,27 @@ class Grants:
     def rules(self) -> Rules:
         """The grants that are in force, ready to be asked; another object after each change."""
         return self._rules
+
+    @property
+    def in_force(self) -> bool:
+        """Whether the grants that there are give anything."""
+        return self._are is _Are.IN_FORCE
+
+    def require_in_force(self) -> None:
+        """Insist that who holds nothing was granted nothing.
+
+        Strangers hear it too, who were not: that the daemon is sealed systemd tells everybody. The rest is for root.
+
+        Raises:
+            SealError: the daemon is sealed, or was until just now: what was granted is not known.
+            StoreCorruptError: the store is not whole: nothing that was granted is in force.
+        """
+        if self._seal.status.state is SealState.SEALED:
+            raise SealError("the daemon is sealed, so it does not know what was granted to you")
+        if self._are is _Are.UNREAD:
+            raise SealError("the daemon is just reading what was granted; try again")
+        if self._are is _Are.WITHOUT_FORCE:
+            raise StoreCorruptError("the store is not as it should be, so no grant is in force: tell the operator")
 
     @property
     def all(self) -> tuple[Grant, ...]:
@@ -80,17 +111,20 @@ class Grants:
         Raises:
             StoreError: they cannot be read; then none is known.
         """
-        async with self._changing, self._store.snapshot() as snapshot:
-            self._in_force = False
-            self._take({})
-            found, total = await self._read(snapshot, wholeness.head)
-            if wholeness.is_whole:
-                head = await wholeness.head.read(snapshot)
-                if total != (head.grants if head else 0):
-                    _log.error("the grants are not those that were last written, and give nothing")
-                    wholeness.doubt()
-            self._in_force = wholeness.is_whole
+        async with self._changing:
+            self.forget()
+            try:
+                found = await self._read(wholeness)
+            except BaseException:
+                self._are = _Are.WITHOUT_FORCE
+                raise
+            self._are = _Are.IN_FORCE if wholeness.is_whole else _Are.WITHOUT_FORCE
             self._take(found)
+
+    def forget(self) -> None:
+        """Know of no grant until the next ``load``, as it is while the daemon is sealed."""
+        self._are = _Are.UNREAD
+        self._take({})
 
     async def add(self, grant: Grant, *, replace: bool) -> Grant | None:
         """Keep a grant.
@@ -117,8 +151,8 @@ class Grants:
             _check_room([grant, *(kept.grant for kept in self._kept.values() if kept is not before)])
             counter = before.counter + 1 if before else envelope.first_counter()
             sealed = envelope.seal(self._seal.keyrings[Domain.SHARED], key, counter, form.to_bytes(grant))
-            revision = await self._commit(Put(key, sealed), before)
-            self._take({**self._kept, grant.name: _Kept(grant, counter, revision)})
+            after = {**self._kept, grant.name: _Kept(grant, counter)}
+            await self._change(Put(key, sealed), before, after)
             return before.grant if before else None
 
     async def remove(self, name: str) -> Grant | None:
@@ -131,8 +165,8 @@ class Grants:
         async with self._changing:
             key = self._key(name)
             before = self._find(name) if await self._store.get(key) is None else self._kept.get(name)
-            await self._commit(Delete(key), before)
-            self._take({other: kept for other, kept in self._kept.items() if other != name})
+            after = {other: kept for other, kept in self._kept.items() if other != name}
+            await self._change(Delete(key), before, after)
             return before.grant if before else None
 
     def _find(self, name: str) -> _Kept:
@@ -144,9 +178,20 @@ class Grants:
     def _take(self, kept: dict[str, _Kept]) -> None:
         self._kept = kept
         grants = (each.grant for each in kept.values())
-        self._rules = Rules(grants, before=self._rules) if self._in_force else Rules()
+        self._rules = Rules(grants, before=self._rules) if self.in_force else Rules()
 
-    async def _read(self, snapshot: Snapshot, head: HeadKeeper) -> tuple[dict[str, _Kept], int]:
+    async def _read(self, wholeness: Wholeness) -> dict[str, _Kept]:
+        """Give the grants that open, by name; doubts the store if its grants are others than its head says."""
+        async with self._store.snapshot() as snapshot:
+            found, total = await self._read_all(snapshot, wholeness.head)
+            if wholeness.is_whole:
+                head = await wholeness.head.read(snapshot)
+                if total != (head.grants if head else 0):
+                    _log.error("the grants are not those that were last written, and give nothing")
+                    wholeness.doubt()
+        return found
+
+    async def _read_all(self, snapshot: Snapshot, head: HeadKeeper) -> tuple[dict[str, _Kept], int]:
         """Give the grants that open, by name, and the set-hash of all that there are."""
         found: dict[str, _Kept] = {}
         total = 0
@@ -157,22 +202,40 @@ class Grants:
                 found[kept.grant.name] = kept
         return found, total
 
-    async def _commit(self, change: Put | Delete, before: _Kept | None) -> int:
+    async def _change(self, change: Put | Delete, before: _Kept | None, after: dict[str, _Kept]) -> None:
+        """Make a change, on disk first; ``after`` is what there is once it is made."""
+        try:
+            await self._commit(change, before)
+        except BaseException:
+            # Perhaps it was made all the same, and then it is what a start would find that is in force.
+            with suppress(StoreError):
+                if await self._is_made(change):
+                    self._take(after)
+            raise
+        self._take(after)
+
+    async def _is_made(self, change: Put | Delete) -> bool:
+        record = await self._store.get(change.key)
+        return (record.value if record else None) == (change.value if isinstance(change, Put) else None)
+
+    async def _commit(self, change: Put | Delete, before: _Kept | None) -> None:
         # A grant that was sealed anew meanwhile has another revision, and is the same grant.
         for _ in range(limits.COMMIT_RETRIES):
             record = await self._store.get(change.key)
             if not self._may_go(record, before):
                 break
             try:
-                return await self._store.commit([change], [RevisionIs(change.key, record.revision if record else 0)])
+                await self._store.commit([change], [RevisionIs(change.key, record.revision if record else 0)])
             except RevisionConflict:
                 continue
+            return
         raise BusyError("the grant is not as it was read; nothing was done")
 
     def _may_go(self, record: Record | None, before: _Kept | None) -> bool:
-        """Whether a record is that of the grant as it was read, or one that does not open, which nobody would miss."""
+        """Whether a record is that of the grant as it was read, or nobody misses it: it is gone, or does not open."""
         if record is None:
-            return before is None
+            # As after a removal that was made though it was not answered.
+            return True
         try:
             self.open_record(record)
         except StoreCorruptError:
@@ -185,7 +248,7 @@ class Grants:
         except StoreCorruptError:
             _log.error("a grant does not open, and gives nothing: secretctl check says more")
             return None
-        return _Kept(grant, envelope.peek(record.value).counter, record.revision)
+        return _Kept(grant, envelope.peek(record.value).counter)
 
     def open_record(self, record: Record) -> Grant:
         """Open the record of a grant.

@@ -41,7 +41,7 @@ from secretd.errors import (
     StoreError,
     StoreFullError,
 )
-from secretd.model import Caller
+from secretd.model import Caller, SealState
 from secretd.store.base import Store
 
 _log = logging.getLogger(__name__)
@@ -189,6 +189,9 @@ class Restores:
                 self._uses.forget_all()
                 await self._grants.load(self._wholeness)
             finally:
+                if self._seal.status.state is SealState.SEALED:
+                    # Else those who hold something would be told more of that than all others.
+                    self._grants.forget()
                 self._resealing.start()
         _log.warning("a backup was restored", extra={"revision": revision, "secrets": content.secrets})
         with contextlib.suppress(StoreError):

@@ -41,11 +41,8 @@ from secretd.core.sources import Sources
 from secretd.core.trial import Trial
 from secretd.core.wholeness import Wholeness
 from secretd.errors import (
-    AccessDeniedError,
     InternalError,
     OperationInvalidError,
-    ReadOnlyError,
-    SealError,
     SecretdError,
     StoreError,
 )
@@ -219,17 +216,10 @@ class Service:
 
         Raises:
             AccessDeniedError: the caller holds this permission, or with None any at all, for nothing.
-            SealError: the daemon is sealed, so what the caller holds is not known.
+            SealError: the daemon is sealed, or was until just now, so what the caller holds is not known.
+            StoreCorruptError: the store is not whole, so nothing that was granted is in force.
         """
-        try:
-            self._access.admit(caller, permission)
-        except ReadOnlyError:
-            raise
-        except AccessDeniedError:
-            # Strangers, who were granted nothing, hear it too: systemd tells everybody as much. Why is for root alone.
-            if self._mode is Mode.SYSTEM and self._seal.status.state is SealState.SEALED:
-                raise SealError("the daemon is sealed, so it does not know what was granted to you") from None
-            raise
+        self._access.admit(caller, permission)
 
     def forget(self, listener: Listener) -> None:
         """Tell a listener no more, whether or not it was told anything."""

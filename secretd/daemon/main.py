@@ -237,8 +237,10 @@ def _service(settings: Config, store: Store, seal: Seal, memory: MemoryStatus) -
     owner = owner_only(settings.mode, os.geteuid())
     grants = Grants(store, seal)
     # A session's daemon serves its user alone, whatever stands in its store.
-    policy = granted(owner, lambda: grants.rules) if settings.mode is Mode.SYSTEM else owner
-    return Service(settings.mode, Access(policy, owner), seal, store, grants, memory, _quota(settings), peer_status())
+    access = Access(owner)
+    if settings.mode is Mode.SYSTEM:
+        access = Access(granted(owner, lambda: grants.rules), owner, grants.require_in_force)
+    return Service(settings.mode, access, seal, store, grants, memory, _quota(settings), peer_status())
 
 
 def _quota(settings: Config) -> Amount:

@@ -8,12 +8,24 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
-from helpers.core import OWNER, Core, Told, open_core, open_granting_core
-from helpers.rows import Rows, put_rows, rows_of
+from helpers.core import OWNER, Core, Told, open_core
+from helpers.granting import (
+    ALICE,
+    MINE,
+    OTHER,
+    VALUE,
+    assert_none_is_in_force,
+    fill,
+    fill_and_grant,
+    grant,
+    grants_in,
+    in_core,
+    may_read,
+)
+from helpers.rows import put_rows, rows_of
 from secretd import grantrequests as requests
 from secretd import limits
 from secretd import operations as ops
@@ -41,39 +53,8 @@ from secretd.grants import (
     ThatSecret,
     UsageLike,
 )
-from secretd.model import Attributes, Caller, Permission, SealState, SecretDocument, SecretValue, Usage, UsageType
+from secretd.model import Permission, SealState, SecretValue, Usage, UsageType
 from secretd.store.base import Put
-
-ALICE = Caller(uid=OWNER.uid + 1_000, gid=1, pid=1, groups=(7,))
-MINE, OTHER = UUID(int=1), UUID(int=2)
-VALUE = SecretValue(b"value")
-
-
-def grant(name: str = "one", of: PermissionSet = PermissionSet.READ_ONLY, *scopes: Scope) -> Grant:
-    principal = Principal(PrincipalKind.USER, ALICE.uid)
-    return Grant(name, None, principal, PERMISSIONS_OF[of], scopes or (ThatSecret(MINE),))
-
-
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with open_granting_core(root) as core:
-            await test(core)
-
-    asyncio.run(run())
-
-
-async def fill(core: Core) -> None:
-    for secret, name in ((MINE, "mine"), (OTHER, "other")):
-        usage = Usage(UsageType.CEPH, name)
-        await core.call(ops.Define(SecretDocument(Attributes(usage=usage), secret)))
-        await core.call(ops.SetValue(secret, VALUE))
-
-
-async def may_read(core: Core, secret: UUID, caller: Caller = ALICE) -> bool:
-    try:
-        return (await core.call(ops.GetValue(secret), caller)).value == VALUE
-    except (AccessDeniedError, NotFoundError):
-        return False
 
 
 def test_a_grant_is_in_force_at_once_and_for_what_it_names(tmp_path: Path) -> None:
@@ -340,22 +321,7 @@ async def narrow_two(core: Core) -> None:
     await core.call(requests.GrantAdd(grant("two"), replace=True))
 
 
-def grants_in(rows: Rows) -> Rows:
-    return {key: row for key, row in rows.items() if key.startswith(GRANT)}
-
-
 GRANTS_ARE_OTHERS = ops.Problem("grants are missing, or are not those that were last written")
-
-
-def fill_and_grant(root: Path) -> None:
-    """Let there be two secrets and two grants, of which the second reaches what the first does not."""
-
-    async def test(core: Core) -> None:
-        await fill(core)
-        await core.call(requests.GrantAdd(grant("one")))
-        await core.call(requests.GrantAdd(grant("two", PermissionSet.READ_ONLY, ThatSecret(OTHER))))
-
-    in_core(root, test)
 
 
 @pytest.mark.parametrize("change", [remove_two, narrow_two])
@@ -369,8 +335,7 @@ def test_if_a_record_of_a_removed_or_an_older_one_was_put_back_none_is_in_force(
 
     async def look(core: Core) -> None:
         assert (await core.call(ops.Status())).read_only
-        assert not await may_read(core, MINE)
-        assert not await may_read(core, OTHER)
+        await assert_none_is_in_force(core)
         assert await may_read(core, OTHER, OWNER)
         assert GRANTS_ARE_OTHERS in (await core.call(ops.Check())).problems
         with pytest.raises(StoreCorruptError, match="store-accept"):
@@ -379,7 +344,7 @@ def test_if_a_record_of_a_removed_or_an_older_one_was_put_back_none_is_in_force(
 
     async def mend(core: Core) -> None:
         await core.call(requests.GrantRemove("two"))
-        assert not await may_read(core, MINE)
+        await assert_none_is_in_force(core)
         await core.call(ops.StoreAccept())
         await sound(core)
 
@@ -402,8 +367,7 @@ def test_if_a_record_of_one_was_taken_out_none_is_in_force(tmp_path: Path) -> No
     put_rows(tmp_path, rows)
 
     async def test(core: Core) -> None:
-        assert not await may_read(core, MINE)
-        assert not await may_read(core, OTHER)
+        await assert_none_is_in_force(core)
         assert GRANTS_ARE_OTHERS in (await core.call(ops.Check())).problems
 
     in_core(tmp_path, test)
@@ -421,8 +385,7 @@ def test_in_an_older_copy_of_the_store_none_is_in_force_until_it_is_accepted(
 
     async def look(core: Core) -> None:
         assert (await core.call(ops.Status())).read_only
-        assert not await may_read(core, MINE)
-        assert not await may_read(core, OTHER)
+        await assert_none_is_in_force(core)
 
     async def mend(core: Core) -> None:
         await core.call(requests.GrantRemove("two"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from helpers.libvirt_place import may_define
 from helpers.libvirt_raw import RawConnection
 from helpers.libvirt_secretd import system_secretd
 from helpers.libvirt_target import Target
-from helpers.users import NOBODY, as_user, python_as, root_only
+from helpers.users import NOBODY, as_user, effective_user, python_as, root_only
 from secretd.client import Client
 from secretd.errors import ExitStatus, NotFoundError
 from secretd.model import Mode, Usage, UsageType
@@ -196,11 +195,7 @@ def test_what_explain_prints_is_all_that_is_lacking(host: Host) -> None:
 
 @contextmanager
 def _as_nobody(socket: Path) -> Iterator[Client]:
-    """Connect as another user; the kernel notes who connects when he does."""
     with ExitStack() as stack:
-        os.seteuid(NOBODY)
-        try:
+        with effective_user(NOBODY):
             client = stack.enter_context(Client(socket, timeout_s=DEADLINE_S))
-        finally:
-            os.seteuid(0)
         yield client

@@ -81,7 +81,7 @@ async def open_granting_core(root: Path, store: Store | None = None) -> AsyncIte
         seal = make_seal(root, store)
         grants = Grants(store, seal)
         owner = owner_only(Mode.SESSION, OWNER.uid)
-        access = Access(granted(owner, lambda: grants.rules), owner)
+        access = Access(granted(owner, lambda: grants.rules), owner, grants.require_in_force)
         service = Service(Mode.SYSTEM, access, seal, store, grants)
         if (await seal.open()).state is SealState.OPEN:
             await service.unsealed()

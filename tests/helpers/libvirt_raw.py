@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -14,6 +12,7 @@ from uuid import UUID
 from helpers.daemon import DEADLINE_S
 from helpers.libvirt_frames import MESSAGE, OK, Header, describe, frame
 from helpers.libvirt_target import Target
+from helpers.users import effective_user
 
 Said = dict[str, Any]
 """What a frame holds, as ``describe`` gives it, or ``END``."""
@@ -150,20 +149,9 @@ def _connect(target: Target, which: str, uid: int) -> socket.socket:
         raise RuntimeError(f"{target.name} has no read-only socket")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _effective_user(uid):
+        with effective_user(uid):
             connection.connect(str(path))
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-@contextmanager
-def _effective_user(uid: int) -> Iterator[None]:
-    """Be another user for a moment: the kernel notes who connects when he does."""
-    before = os.geteuid()
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(before)

@@ -24,6 +24,17 @@ def as_user(uid: int) -> tuple[str, ...]:
     return ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--")
 
 
+@contextmanager
+def effective_user(uid: int) -> Iterator[None]:
+    """Be another user for a moment: the kernel notes who connects when he does."""
+    before = os.geteuid()
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
 @cache
 def python_as(uid: int) -> tuple[str, ...]:
     """Give a command that runs an interpreter with secretd as this user.
