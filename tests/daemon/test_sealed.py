@@ -1,4 +1,4 @@
-"""A system's daemon that is sealed, or turns so: others than root hear that at both doors, and hold nobody up."""
+"""A system's daemon that is sealed, turns so, or has no grant in force: all but root hear that, and hold nobody up."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from helpers.libvirt_raw import END, RawConnection
 from helpers.libvirt_secretd import SystemPlace, system_place
 from helpers.libvirt_target import Target
 from helpers.raw import RawClient, code_of
+from helpers.rows import put_rows, rows_of
 from helpers.users import NOBODY, effective_user, root_only
 from secretd import limits
 from secretd import operations as ops
 from secretd.client import Client
+from secretd.core.kinds import GRANT as GRANT_RECORDS
 from secretd.errors import SealError
 from secretd.grantrequests import GrantAdd
 from secretd.grants import PERMISSIONS_OF, EverySecret, Grant, PermissionSet, Principal, PrincipalKind
@@ -29,6 +31,8 @@ WHOAMI, COUNT = (f"<request serial='1'><{name}/></request>".encode() for name in
 
 SEALED = {"error": [1, 30, 2]}
 """libvirt has no word for it: an internal error of the secret driver."""
+
+NOT_WHOLE = {"error": [38, 30, 2]}
 
 GRANT = Grant(
     "nobody",
@@ -123,6 +127,22 @@ def test_who_is_connected_when_it_turns_so_is_told_and_only_then_cut_off(place: 
         assert idle.receive() == native.receive() == b""
         assert libvirt.receive() == END
         assert root.call(ops.Status()).state is SealState.SEALED
+    assert_nothing_unforeseen(daemon)
+
+
+def test_while_no_grant_is_in_force_that_is_said_at_both_doors(place: SystemPlace) -> None:
+    rows = rows_of(place.root / "data")
+    put_rows(place.root / "data", {key: row for key, row in rows.items() if not key.startswith(GRANT_RECORDS)})
+    with place.start() as daemon:
+        nobody = Nobody(daemon, place.target(daemon))
+        with nobody.native() as native, nobody.libvirt() as libvirt, Client(daemon.socket) as root:
+            for asked in (WHOAMI, COUNT, b"no document"):
+                assert code_of(native.ask(asked)) == "store-corrupt"
+            assert libvirt.open(nobody.target.uri) == NOT_WHOLE
+            assert root.call(ops.Count()).secrets == 1
+            root.call(ops.StoreAccept())
+            # Now it is known that nothing is granted to him.
+            assert code_of(native.ask(WHOAMI)) == "access-denied"
     assert_nothing_unforeseen(daemon)
 
 
