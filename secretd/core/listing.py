@@ -32,7 +32,7 @@ _FIRST = UUID(int=0)
 _MARKER_LABEL = b"secretd list marker"
 
 _MORE_EACH_STEP = 4
-"""Whoever has not found enough reads so many times more: neither much for little, nor little by little."""
+"""Whoever has found nothing reads so many times more: neither much for little, nor little by little."""
 
 
 class Listing:
@@ -87,12 +87,12 @@ class Listing:
         start: UUID | None = places_of(self._seal).find(request.marker) if request.marker is not None else _FIRST
         examined = 0
         # Who filters looks at more than he shows, and reads it in as few steps as may be.
-        enough = int(limits.SCAN_RECORDS) if filtered else page.room + 1
+        least = int(limits.SCAN_RECORDS) if filtered else 1
+        enough = max(least, page.room + 1)
         async with self._turns.of(caller.uid, waits) as turn:
             while start is not None and examined < limits.PAGE_EXAMINED:
                 most = min(limits.PAGE_EXAMINED - examined, limits.SCAN_RECORDS, enough)
                 states, start, damaged = await _merged(homes, start, most)
-                enough *= _MORE_EACH_STEP
                 examined += len(states) + damaged
                 if damaged and Permission.ADMIN in self._access.held(caller):
                     page.damaged += damaged
@@ -102,6 +102,7 @@ class Listing:
                 if added < len(wanted):
                     start = wanted[added].id
                     break
+                enough = max(least, page.room + 1) if wanted else enough * _MORE_EACH_STEP
         return page.finish(places_of(self._seal).hide(start) if start is not None else None)
 
     async def count(self, caller: Caller, request: ops.Count, waits: Listener | None = None) -> ops.Counted:

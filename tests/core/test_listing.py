@@ -191,6 +191,19 @@ def walk_in_steps(monkeypatch: pytest.MonkeyPatch, most: int) -> list[UUID]:
     return starts
 
 
+def noted_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note, from now on, how many secrets each step of a list reads at most."""
+    steps: list[int] = []
+    really_merged = listing._merged
+
+    async def merged(homes: tuple[Home, ...], start: UUID, most: int) -> tuple[Sequence[SecretState], UUID | None, int]:
+        steps.append(most)
+        return await really_merged(homes, start, most)
+
+    monkeypatch.setattr(listing, "_merged", merged)
+    return steps
+
+
 async def turns_meanwhile(work: Coroutine[Any, Any, object]) -> int:
     """Count the turns that others have until something is done."""
     turns = 0
@@ -239,6 +252,17 @@ class TestWhoMayNotSeeAll:
         for _ in range(2):
             in_core(tmp_path, test, hiding_multiples_of_three)
 
+    def test_behind_a_full_page_one_secret_is_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def test(core: Core) -> None:
+            for number in range(1, 13):
+                await define(core, number, ephemeral=True)
+            steps = noted_steps(monkeypatch)
+            monkeypatch.setattr(limits, "SCAN_RECORDS", 4)
+            assert (await core.call(ops.List(8))).truncated
+            assert steps == [4, 4, 1]
+
+        in_core(tmp_path, test)
+
     @pytest.mark.parametrize(
         ("request_made", "most"),
         [
@@ -250,15 +274,6 @@ class TestWhoMayNotSeeAll:
     def test_a_page_for_few_is_made_in_few_steps(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_made: ops.List, most: int
     ) -> None:
-        steps: list[int] = []
-        really_merged = listing._merged
-
-        async def merged(
-            homes: tuple[Home, ...], start: UUID, most: int
-        ) -> tuple[Sequence[SecretState], UUID | None, int]:
-            steps.append(most)
-            return await really_merged(homes, start, most)
-
         def hiding_all_but_the_last(
             _caller: Caller, _permission: Permission, target: Target | Everything | None
         ) -> bool:
@@ -273,7 +288,7 @@ class TestWhoMayNotSeeAll:
                 await define_many(makes)
                 core.service._ephemeral._kept = makes.service._ephemeral._kept
                 core.service._ephemeral._ids = makes.service._ephemeral._ids
-                monkeypatch.setattr(listing, "_merged", merged)
+                steps = noted_steps(monkeypatch)
                 (found,) = (await core.call(request_made)).entries
                 assert found.secret.int == 400
                 assert len(steps) <= most
