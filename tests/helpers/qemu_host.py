@@ -185,7 +185,7 @@ class Host:
 
 _NOT_MEASURED = b"Unable to get accurate CPU usage"
 _MEASUREMENTS = 100
-"""Where the kernel counts processor time in ticks, qemu-img fails if no tick falls into its measuring of key derivation."""
+"""Where the kernel counts processor time in ticks, qemu-img fails if none passes while it measures key derivation."""
 
 
 def needs_qemu() -> None:
