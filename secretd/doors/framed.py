@@ -26,6 +26,9 @@ class Framing(Protocol):
     def receive_eof(self) -> None:
         """Take in the end of the stream."""
 
+    def take_descriptors(self) -> tuple[int, ...]:
+        """Drop what was received and not taken; gives the descriptors that came with it."""
+
 
 FramingT = TypeVar("FramingT", bound=Framing)
 
@@ -60,3 +63,9 @@ class FramedSession(Session, Listener, Generic[FramingT]):
     def receive_eof(self) -> None:
         """Take in the end of the stream."""
         self._framing.receive_eof()
+
+    def give_up(self) -> tuple[int, ...]:
+        """Drop what was received and not taken, and listen no more."""
+        self.gone = True
+        self._service.forget(self)
+        return self._framing.take_descriptors()

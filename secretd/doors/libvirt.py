@@ -100,11 +100,9 @@ class LibvirtSession(FramedSession[LibvirtFraming]):
 
     def give_up(self) -> tuple[int, ...]:
         """Drop what was received and not taken, and listen no more."""
-        self.gone = True
-        self._service.forget(self)
         # They lead back to the connection: what was received would wait for the garbage collector, in the clear.
         self._unread = self._outlet = self._connection.outlet = None
-        return self._framing.take_descriptors()
+        return super().give_up()
 
     async def _answer(self, packet: Packet) -> Answer:
         try:

@@ -65,11 +65,9 @@ class NativeSession(FramedSession[NativeFraming]):
 
     def give_up(self) -> tuple[int, ...]:
         """Drop what was received and not taken, and listen no more."""
-        self.gone = True
-        self._service.forget(self)
         # It leads back to the connection: what was received would wait for the garbage collector, in the clear.
         self._unread = None
-        return self._framing.take_descriptors()
+        return super().give_up()
 
     def _begin(self, message: Message) -> Done[Answer] | Waiting[Answer]:
         try:
