@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from helpers.core import Core, open_core
+from helpers.core import Core, in_core
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.cache import SecretCache
@@ -27,14 +27,6 @@ ID = UUID(int=7)
 USAGE = Usage(UsageType.CEPH, "client.admin")
 OTHER = Usage(UsageType.CEPH, "client.other")
 VALUE = SecretValue(b"correct horse battery staple")
-
-
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with open_core(root) as core:
-            await test(core)
-
-    asyncio.run(run())
 
 
 def describe(usage: Usage | None) -> ops.SetXml:

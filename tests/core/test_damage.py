@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from helpers.core import Core, open_core
+from helpers.core import Core, in_core
 from helpers.rows import Rows, put_rows, rows_of
 from secretd import operations as ops
 from secretd.core.kinds import ATTRIBUTES, HEAD, USAGE, USES, VALUE
@@ -25,14 +25,6 @@ from secretd.store.sqlite_transaction import Transaction
 DEADLINE_S = 30
 
 ONE, TWO = UUID(int=1), UUID(int=2)
-
-
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with open_core(root) as core:
-            await test(core)
-
-    asyncio.run(run())
 
 
 async def fill(core: Core) -> None:

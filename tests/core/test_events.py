@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from helpers.asynchronous import run
 from helpers.core import OWNER, Core, Told, open_core
+from helpers.core import in_core as in_any_core
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.access import Everything, Policy, Target
@@ -48,11 +49,7 @@ def alice_sees_volumes(caller: Caller, permission: Permission, target: Target | 
 
 
 def in_core(root: Path, test: Test, policy: Policy | None = alice_sees_volumes) -> None:
-    async def go() -> None:
-        async with open_core(root, policy) as core:
-            await test(core)
-
-    run(go())
+    in_any_core(root, test, policy)
 
 
 def set_xml(secret: UUID = SECRET, **attributes: Any) -> ops.SetXml:

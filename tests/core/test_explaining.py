@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, combinations
 from pathlib import Path
@@ -13,7 +13,8 @@ import pytest
 
 from helpers.access_calls import ADMINISTRATION, OTHER, SECRET, STATES, SUBSCRIPTION, USAGE, VALUE, become
 from helpers.access_page import There
-from helpers.core import OWNER, Core, open_core, open_granting_core
+from helpers.core import OWNER, Core, open_core
+from helpers.granting import in_core
 from secretd import grantrequests as requests
 from secretd import operations as ops
 from secretd.core.access import Everything, Target
@@ -221,14 +222,6 @@ def test_a_read_only_connection_is_judged_as_one(tmp_path: Path, name: str) -> N
 
 
 # Which grants, and what would have to be granted.
-
-
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with open_granting_core(root) as core:
-            await test(core)
-
-    asyncio.run(run())
 
 
 def grant(name: str, *permissions: Permission, of: Principal | None = None, scope: Scope | None = None) -> Grant:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.core import OWNER, Core, open_core
+from helpers.core import OWNER, Core, in_core
 from secretd import limits
 from secretd import operations as ops
 from secretd.core import listing
-from secretd.core.access import Access, Everything, Policy, Target
+from secretd.core.access import Access, Everything, Target
 from secretd.core.keptpages import KeptPages
 from secretd.core.kinds import ATTRIBUTES
 from secretd.core.listing import Listing, places_of
@@ -32,14 +32,6 @@ LISTS = (ops.List(), ops.List(limit=2), ops.List(limit=4), ops.List(private=True
 HOMES = (None, False, True)
 
 BROKEN = UUID(int=3)
-
-
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]], policy: Policy | None = None) -> None:
-    async def run() -> None:
-        async with open_core(root, policy) as core:
-            await test(core)
-
-    asyncio.run(run())
 
 
 def define(number: int, *, ephemeral: bool = False) -> ops.SetXml:

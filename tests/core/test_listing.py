@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.core import Core, Told, open_core
+from helpers.core import Core, Told, in_core, open_core
 from secretd import limits
 from secretd import operations as ops
 from secretd.core import listing
@@ -27,14 +27,6 @@ COUNTS = [
     ops.Count(ephemeral, private) for ephemeral, private in itertools.product((None, False, True), (None, False, True))
 ]
 """All that can be counted."""
-
-
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]], policy: Policy | None = None) -> None:
-    async def run() -> None:
-        async with open_core(root, policy) as core:
-            await test(core)
-
-    asyncio.run(run())
 
 
 async def define(core: Core, number: int, **attributes: object) -> UUID:

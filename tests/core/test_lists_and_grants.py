@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from helpers.asynchronous import run
-from helpers.core import OWNER, Core, open_granting_core
+from helpers.core import OWNER, Core
+from helpers.granting import in_core
 from secretd import grantrequests as requests
 from secretd import limits
 from secretd import operations as ops
@@ -106,14 +106,6 @@ def before_a_kept_page(monkeypatch: pytest.MonkeyPatch, held: Held) -> None:
         return await really_moment(of)
 
     monkeypatch.setattr(Listing, "_moment", moment)
-
-
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
-    async def with_core() -> None:
-        async with open_granting_core(root) as core:
-            await test(core)
-
-    run(with_core())
 
 
 async def grant(core: Core, scope: Scope, name: str = "one", expires: datetime | None = None) -> None:

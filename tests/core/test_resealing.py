@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from helpers.core import Core, open_core
+from helpers.core import Core, in_core
 from secretd import limits
 from secretd import operations as ops
 from secretd.core.inflight import InFlight
@@ -21,14 +20,6 @@ from secretd.store.base import Put
 
 COUNT = 30
 DEADLINE_S = 30
-
-
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with open_core(root) as core:
-            await test(core)
-
-    asyncio.run(run())
 
 
 def value_of(number: int) -> SecretValue:

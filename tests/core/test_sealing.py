@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from helpers.core import Core, make_seal, open_core
+from helpers.core import Core, in_core, make_seal
 from secretd import operations as ops
 from secretd.core.sealing import Seal
 from secretd.errors import SealError
@@ -48,14 +48,6 @@ async def keep_a_secret(core: Core) -> None:
 
 async def find_the_secret(core: Core) -> None:
     assert (await core.call(ops.GetValue(SECRET))).value.reveal() == b"kept"
-
-
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with open_core(root) as core:
-            await test(core)
-
-    asyncio.run(run())
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from helpers.core import OWNER, Core, open_core
+from helpers.core import OWNER, Core, in_core
 from secretd import operations as ops
 from secretd.core.kinds import ATTRIBUTES, USAGE, VALUE
 from secretd.crypto.envelope import Domain, peek
@@ -36,14 +36,6 @@ OTHER = UUID("99999999-2222-4333-8444-555555555555")
 VOLUME = Usage(UsageType.VOLUME, "/var/lib/libvirt/images/mail.img")
 ELEVATED = replace(OWNER, elevated=True)
 NO_DIGEST = Digest("0" * 32)
-
-
-def in_core(root: Path, test: Test) -> None:
-    async def run() -> None:
-        async with open_core(root) as core:
-            await test(core)
-
-    asyncio.run(run())
 
 
 def document(secret: UUID | None = None, **attributes: Any) -> SecretDocument:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+from helpers.asynchronous import run
 from secretd.core.access import Access, Policy, granted, owner_only
 from secretd.core.events import Listener
 from secretd.core.grantstore import Grants
@@ -106,3 +107,13 @@ async def open_core(root: Path, policy: Policy | None = None) -> AsyncIterator[C
         await service.stop()
     finally:
         await store.close()
+
+
+def in_core(root: Path, test: Callable[[Core], Awaitable[None]], policy: Policy | None = None) -> None:
+    """Run a test with a core of its own; arguments as for open_core."""
+
+    async def with_core() -> None:
+        async with open_core(root, policy) as core:
+            await test(core)
+
+    run(with_core())

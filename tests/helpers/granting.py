@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -11,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from helpers.asynchronous import run
 from helpers.core import OWNER, Core, open_granting_core
 from helpers.rows import Rows
 from secretd import grantrequests as requests
@@ -44,11 +44,13 @@ def grant(name: str = "one", of: PermissionSet = PermissionSet.READ_ONLY, *scope
 
 
 def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
-    async def run() -> None:
+    """Run a test with a core of its own that has grants."""
+
+    async def with_core() -> None:
         async with open_granting_core(root) as core:
             await test(core)
 
-    asyncio.run(run())
+    run(with_core())
 
 
 async def fill(core: Core) -> None:
