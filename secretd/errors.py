@@ -149,6 +149,31 @@ class OperationInvalidError(InvalidRequestError):
     libvirt_code = LibvirtCode.OPERATION_INVALID
 
 
+class WrongStateError(OperationInvalidError):
+    """The state of the key or the secret does not allow it; the message names the state."""
+
+    code = "wrong-state"
+
+
+class DecryptionError(InvalidRequestError):
+    """The blob does not open: it is no blob, another's, or was bound to another context; which is not said."""
+
+    code = "decryption-failed"
+
+
+class KeyFileError(InvalidRequestError):
+    """The key file is not one that can be read: short, of an unknown form, or not what its fingerprint says."""
+
+    code = "invalid-key-file"
+
+
+class WrongPasswordError(InvalidRequestError):
+    """The password does not open the key file, or is missing; the message has the file's hint."""
+
+    code = "wrong-password"
+    exit_status = ExitStatus.DENIED
+
+
 # What the peer asked for is not there.
 
 
@@ -172,6 +197,12 @@ class NoGrantError(NotFoundError):
     code = "no-grant"
 
 
+class NoKeyError(NotFoundError):
+    """No key has that id, or none that this caller may see."""
+
+    code = "no-key"
+
+
 # Somebody else was first.
 
 
@@ -186,6 +217,13 @@ class DigestMismatchError(ConflictError):
     """The secret was changed since the digest was read."""
 
     code = "digest-mismatch"
+    libvirt_code = LibvirtCode.OPERATION_INVALID
+
+
+class ReferencedError(ConflictError):
+    """Somebody needs the key or the secret; the message says who, if the caller may see that."""
+
+    code = "referenced"
     libvirt_code = LibvirtCode.OPERATION_INVALID
 
 
@@ -206,6 +244,13 @@ class AccessDeniedError(SecretdError):
     libvirt_code = LibvirtCode.ACCESS_DENIED
     libvirt_domain = LibvirtDomain.ACCESS
     exit_status = ExitStatus.DENIED
+
+
+class NotAuthenticatedError(AccessDeniedError):
+    """The kernel does not say who the caller is."""
+
+    code = "not-authenticated"
+    libvirt_code = LibvirtCode.AUTH_FAILED
 
 
 class ReadOnlyError(AccessDeniedError):

@@ -33,7 +33,6 @@ _TEMPLATE = re.compile(r".*@\.service")
 _OF_A_USER = re.compile(r"user(?:-runtime-dir)?@.*\.service")  # systemd.special(7), "user.slice"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _PLAIN_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[^/]+)+")
-_TIME = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
 
 
 # What is permitted.
@@ -310,16 +309,3 @@ def is_interpreter(path: str) -> bool:
     """Whether the last part of a path is a name of INTERPRETERS."""
     name = path.rpartition("/")[2]
     return any(fnmatchcase(name, pattern) for pattern in INTERPRETERS)
-
-
-def format_time(moment: datetime) -> str:
-    """Write the end of a grant: ``2027-12-31T23:59:59Z``."""
-    return f"{moment.replace(tzinfo=None).isoformat()}Z"
-
-
-def parse_time(text: str) -> datetime | None:
-    """Read what ``format_time`` writes; None if it is no moment in that one spelling."""
-    try:
-        return datetime.fromisoformat(text[:-1]).replace(tzinfo=UTC) if _TIME.fullmatch(text) else None
-    except ValueError:  # the 30th of February, say
-        return None

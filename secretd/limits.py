@@ -50,6 +50,62 @@ QUOTA_BYTES = Limit(
     seen="quota",
 )
 
+# Keys, and what befalls keys and secrets alike.
+
+KEYS = Limit(4_096, "keys", source="ours; what is said of all of them is in memory", seen="quota")
+KEY_DESCRIPTION_BYTES = Limit(
+    1_024, "bytes of UTF-8", source="with all tags at their longest a record stays small", seen="invalid-document"
+)
+KEY_TAGS = Limit(50, "tags", source="AWS KMS has as many", seen="invalid-document")
+TAG_NAME_CHARACTERS = Limit(128, "characters", source="AWS KMS has as many", seen="invalid-document")
+TAG_TEXT_CHARACTERS = Limit(256, "characters", source="AWS KMS has as many", seen="invalid-document")
+ROTATION_DAYS = Limit(3_650, "days", source="ours; ten years", seen="invalid-document")
+KEY_VERSIONS = Limit(
+    512, "versions", source="ours; of one key: of a year and a half, if one is made a day", seen="quota"
+)
+KEY_BYTES = Limit(32, "bytes", source="AES-256, and Proxmox Backup Server's keys", seen="invalid-value")
+VERSION_USES = Limit(
+    4_227_858_432,
+    "uses",
+    source="below 2^32: NIST SP 800-38D, section 8.3, with random nonces",
+    seen="the key gets a new version",
+)
+VERSION_USES_BLOCK = Limit(
+    65_536, "uses", source="ours; counted at a time, so that one write serves so many", seen="never"
+)
+CONTEXT_PAIRS = Limit(64, "pairs", source="ours", seen="invalid-request")
+CONTEXT_NAME_BYTES = Limit(128, "bytes of UTF-8", source="ours", seen="invalid-request")
+CONTEXT_TEXT_BYTES = Limit(1_024, "bytes of UTF-8", source="ours", seen="invalid-request")
+CONTEXT_BYTES = Limit(8_192, "bytes of UTF-8", source="ours; of all names and texts together", seen="invalid-request")
+BLOB_BYTES = Limit(
+    65_609,
+    "bytes",
+    source="VALUE_BYTES, and what docs/storage-format.md puts around it for the longest id",
+    seen="decryption-failed",
+)
+KDF_MEMORY_BYTES = Limit(
+    268_435_456,
+    "bytes",
+    source="ours; four times what Proxmox Backup Server's own files take, unless keys.kdf_memory is configured",
+    seen="invalid-key-file",
+)
+KDF_ITERATIONS = Limit(
+    10_000_000,
+    "iterations",
+    source="ours; 150 times what Proxmox Backup Server's own files take, unless keys.kdf_iterations is configured",
+    seen="invalid-key-file",
+)
+REFERENCES = Limit(32, "consumers", source="ours; of one object", seen="quota")
+CONSUMER_CHARACTERS = Limit(128, "characters", source="ours", seen="invalid-request")
+WINDOW_DAYS_LEAST = Limit(7, "days", source="AWS KMS and RustFS have as few", seen="invalid-document")
+WINDOW_DAYS = Limit(30, "days", source="AWS KMS and RustFS have as many", seen="invalid-document")
+PENDING_SECRETS = Limit(
+    65_536, "secrets", source="ours; that wait for their deletion: they are in memory", seen="quota"
+)
+DELETION_ROUND_SECONDS = Limit(
+    60, "seconds", source="ours; how often it is looked for what is due, as RustFS does", seen="waits"
+)
+
 # Grants.
 
 GRANT_NAME_CHARACTERS = Limit(64, "characters", source="ours", seen="invalid-document")
@@ -292,7 +348,7 @@ CLIENT_EVENTS = Limit(
 
 # The store. The stricter engine to come, etcd, decides.
 
-STORE_KEY_BYTES = Limit(256, "bytes", source="ours; the longest key in use has 33", seen="never")
+STORE_KEY_BYTES = Limit(256, "bytes", source="ours; the longest key in use has 37", seen="never")
 STORE_VALUE_BYTES = Limit(
     524_288, "bytes", source="etcd: several fit into a reply of 4 MiB, grpc's default", seen="never"
 )

@@ -129,9 +129,9 @@ class SecretDocument:
 
 
 class Permission(Enum):
-    """What a caller may be allowed to do, in libvirt's terms but for ``append``.
+    """What a caller may be allowed to do, in libvirt's terms as far as libvirt has one for it.
 
-    Source: libvirt's access/viraccessperm.h; docs/access.md, "Permissions".
+    Source: libvirt's access/viraccessperm.h; docs/access.md, "Permissions"; docs/keys.md, "Permissions".
     """
 
     __hash__ = object.__hash__  # members are single, and Enum's own is a call of Python
@@ -144,6 +144,13 @@ class Permission(Enum):
     WRITE = "write"
     SAVE = "save"
     DELETE = "delete"
+    ARCHIVE = "archive"
+    ENCRYPT = "encrypt"
+    DECRYPT = "decrypt"
+    GENERATE = "generate"
+    GENERATE_WRAPPED = "generate-wrapped"
+    EXPORT = "export"
+    KEY_ADMIN = "key-admin"
     ADMIN = "admin"
 
 

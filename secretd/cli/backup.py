@@ -16,7 +16,7 @@ from secretd.cli.newfile import NewFile, new_file
 from secretd.client import Client
 from secretd.errors import InvalidRequestError, StoreCorruptError
 from secretd.model import SecretValue
-from secretd.operations import Backup, BackupPart, Restore, RestoreTaken
+from secretd.storerequests import Backup, BackupPart, Restore, RestoreTaken
 
 _PART_SECONDS = 86_400.0
 """The last part of a restore takes as long as the backup is large; who gives it up presses Ctrl-C."""

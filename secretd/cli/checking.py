@@ -5,7 +5,7 @@ from __future__ import annotations
 from secretd.cli import output
 from secretd.cli.invocation import Invocation, command
 from secretd.errors import StoreCorruptError
-from secretd.operations import Check, StoreAccept
+from secretd.storerequests import Check, StoreAccept
 
 _CHECK_SECONDS = 86_400.0
 """A check takes as long as the store is large; who gives it up presses Ctrl-C."""

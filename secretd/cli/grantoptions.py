@@ -22,9 +22,9 @@ from secretd.grants import (
     Scope,
     ThatSecret,
     UsageLike,
-    parse_time,
 )
 from secretd.model import Permission, UsageType
+from secretd.moments import parse_time
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -31,10 +31,11 @@ from secretd.grants import (
     Scope,
     ThatSecret,
     UsageLike,
-    format_time,
 )
 from secretd.model import Permission, SecretDocument, SecretValue, Usage
-from secretd.operations import EVENTS, Bound, Entry, Event, KeyringVersions, Problem, Reply
+from secretd.moments import format_time
+from secretd.operations import EVENTS, Bound, Entry, Event, Reply
+from secretd.storerequests import KeyringVersions, Problem
 
 _EVENT_NAMES = {event: name for name, event in EVENTS.items()}
 

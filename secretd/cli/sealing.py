@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from secretd.cli import output
 from secretd.cli.invocation import Invocation, command
-from secretd.operations import SealRetire, SealRotate, SealStatus
+from secretd.storerequests import SealRetire, SealRotate, SealStatus
 
 
 @command("seal-status", "seal-status", short_help="Show the keyrings and how far resealing is.")

@@ -14,8 +14,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from secretd import limits
-from secretd import operations as ops
+from secretd import limits, storerequests
 from secretd.core.backupfile import Header, Writer
 from secretd.core.inflight import InFlight
 from secretd.core.kinds import ATTRIBUTES, GRANT, HEAD, KEYRING, SEALED
@@ -77,7 +76,7 @@ class Backups:
         self._unfinished = Unfinished[_Backup]("backup", self._give_up)
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def backup(self, _: Caller, request: ops.Backup) -> ops.BackupPart:
+    async def backup(self, _: Caller, request: storerequests.Backup) -> storerequests.BackupPart:
         """Begin a backup, or go on with one.
 
         Raises:
@@ -96,7 +95,7 @@ class Backups:
             if not backup.is_given_out:
                 self._unfinished.keep(name, backup)
         far = backup.progress
-        return ops.BackupPart(
+        return storerequests.BackupPart(
             name,
             SecretValue(part),
             backup.is_given_out,

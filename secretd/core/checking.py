@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from secretd import limits
-from secretd import operations as ops
+from secretd import limits, storerequests
 from secretd.core.grantstore import Grants
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
@@ -59,7 +58,7 @@ class Checking:
         self._wholeness = wholeness
         self._looking_back = looking_back
 
-    async def check(self, _: Caller, __: ops.Check) -> ops.Checked:
+    async def check(self, _: Caller, __: storerequests.Check) -> storerequests.Checked:
         """Look at every record, and say what is wrong with which."""
         with self._looking_back.change():
             async with self._store.snapshot() as snapshot:
@@ -93,7 +92,7 @@ class _Check:
             KEYRING: _nothing,
         }
 
-    async def run(self) -> ops.Checked:
+    async def run(self) -> storerequests.Checked:
         for part in await self._snapshot.damaged_parts():
             self._report.add(f"{part} is damaged")
         await self._walk()
@@ -222,13 +221,15 @@ def _secret_of(record: Record) -> UUID | None:
 
 class _Report:
     def __init__(self) -> None:
-        self._problems: list[ops.Problem] = []
+        self._problems: list[storerequests.Problem] = []
         self._found = 0
 
     def add(self, what: str, secret: UUID | None = None) -> None:
         self._found += 1
         if len(self._problems) < limits.CHECK_PROBLEMS:
-            self._problems.append(ops.Problem(what, secret))
+            self._problems.append(storerequests.Problem(what, secret))
 
-    def finish(self, counted: Counter[bytes]) -> ops.Checked:
-        return ops.Checked(counted[ATTRIBUTES], counted[VALUE], counted[USAGE], self._found, tuple(self._problems))
+    def finish(self, counted: Counter[bytes]) -> storerequests.Checked:
+        return storerequests.Checked(
+            counted[ATTRIBUTES], counted[VALUE], counted[USAGE], self._found, tuple(self._problems)
+        )

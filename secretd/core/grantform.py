@@ -22,10 +22,9 @@ from secretd.grants import (
     Scope,
     ThatSecret,
     UsageLike,
-    format_time,
-    parse_time,
 )
 from secretd.model import Permission, UsageType
+from secretd.moments import format_time, parse_time
 
 _FORMAT: Final = 1
 

@@ -14,8 +14,18 @@ OWNER: Final = b"o"
 USED: Final = b"q"
 USES: Final = b"n"
 GRANT: Final = b"g"
+KEY: Final = b"y"
+MATERIAL: Final = b"w"
+VERSION_USES: Final = b"c"
+DEFAULT_KEY: Final = b"e"
+OUT_OF_USE: Final = b"d"
+TOMBSTONE: Final = b"x"
+LATEST: Final = b"t"
 HEAD: Final = b"h"
 KEYRING: Final = b"k"
 
-SEALED: Final = (ATTRIBUTES, VALUE, USAGE, OWNER, USED, USES, GRANT)
+SEALED: Final = (
+    *(ATTRIBUTES, VALUE, USAGE, OWNER, USED, USES, GRANT),
+    *(KEY, MATERIAL, VERSION_USES, DEFAULT_KEY, OUT_OF_USE, TOMBSTONE, LATEST),
+)
 """Those whose records are sealed; the head and the seal file are what the others are proved by."""

@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from secretd import limits
-from secretd import operations as ops
+from secretd import limits, storerequests
 from secretd.core.backupfile import Header, check_magic, prove, read_header, read_records
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.events import Events
@@ -85,7 +84,7 @@ class Restores:
         self._unfinished = Unfinished[BinaryIO]("restore", _close)
         self._finishing: set[asyncio.Task[_Content]] = set()
 
-    async def restore(self, _: Caller, request: ops.Restore) -> ops.RestoreTaken:
+    async def restore(self, _: Caller, request: storerequests.Restore) -> storerequests.RestoreTaken:
         """Take a part of a backup; with the last one restore it.
 
         Raises:
@@ -104,13 +103,15 @@ class Restores:
             self._write(file, request.value.reveal())
             if not request.last:
                 self._unfinished.keep(name, file)
-                return ops.RestoreTaken(name)
+                return storerequests.RestoreTaken(name)
             # A task of its own: who asked for it may go away, and it must not be left half-way.
             finishing = asyncio.ensure_future(self._finish(file, dry_run=request.dry_run))
             self._finishing.add(finishing)
             finishing.add_done_callback(self._finishing.discard)
             content = await asyncio.shield(finishing)
-        return ops.RestoreTaken(name, content.header.revision, content.secrets, content.grants, content.damaged)
+        return storerequests.RestoreTaken(
+            name, content.header.revision, content.secrets, content.grants, content.damaged
+        )
 
     async def _finish(self, file: BinaryIO, *, dry_run: bool) -> _Content:
         with file:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secretd import operations as ops
+from secretd import storerequests
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
 from secretd.core.resealing import Resealing
@@ -24,22 +24,24 @@ class SealAdmin:
         self._in_flight = in_flight
         self._looking_back = looking_back
 
-    async def status(self, _: Caller, __: ops.SealStatus) -> ops.SealReport:
+    async def status(self, _: Caller, __: storerequests.SealStatus) -> storerequests.SealReport:
         """Show the versions of both keyrings and how far resealing is."""
         versions = [
-            ops.KeyringVersions(domain.label, keyring.current, len(keyring.versions), await self._uses.used(domain))
+            storerequests.KeyringVersions(
+                domain.label, keyring.current, len(keyring.versions), await self._uses.used(domain)
+            )
             for domain, keyring in sorted(self._seal.keyrings.items(), key=lambda item: item[0].value)
         ]
         progress = self._resealing.progress
-        return ops.SealReport(tuple(versions), progress.running, progress.resealed, progress.damaged)
+        return storerequests.SealReport(tuple(versions), progress.running, progress.resealed, progress.damaged)
 
-    async def rotate(self, _: Caller, __: ops.SealRotate) -> ops.SealRotated:
+    async def rotate(self, _: Caller, __: storerequests.SealRotate) -> storerequests.SealRotated:
         """Give both keyrings a new version, and begin to reseal."""
         await self._seal.rotate()
         self._resealing.start()
-        return ops.SealRotated(self._seal.keyrings[Domain.SHARED].current)
+        return storerequests.SealRotated(self._seal.keyrings[Domain.SHARED].current)
 
-    async def retire(self, _: Caller, __: ops.SealRetire) -> ops.SealRetired:
+    async def retire(self, _: Caller, __: storerequests.SealRetire) -> storerequests.SealRetired:
         """Drop the versions that nothing is sealed by.
 
         Raises:
@@ -51,4 +53,4 @@ class SealAdmin:
         # What was sealed before a rotation may be on its way to the store only now, past the eyes of resealing.
         await self._in_flight.ended()
         await self._resealing.retire()
-        return ops.SealRetired(self._seal.keyrings[Domain.SHARED].current)
+        return storerequests.SealRetired(self._seal.keyrings[Domain.SHARED].current)

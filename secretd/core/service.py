@@ -15,7 +15,7 @@ from importlib import import_module
 from time import perf_counter
 from typing import Any, cast
 
-from secretd import __version__, limits
+from secretd import __version__, limits, storerequests
 from secretd import operations as ops
 from secretd.core.access import EVERYTHING, Access
 from secretd.core.backup import Backups
@@ -58,7 +58,7 @@ _SEALING = frozenset({Permission.APPEND, Permission.DELETE})
 _OF_GRANTS = frozenset({GrantAdd, GrantRemove})
 """These change records as well, whatever permission they need."""
 
-_MENDING = frozenset({ops.StoreAccept, ops.Restore, GrantRemove})
+_MENDING = frozenset({storerequests.StoreAccept, storerequests.Restore, GrantRemove})
 """What makes a store whole again may change one that is not, and so may what seals nothing and only takes away."""
 
 
@@ -194,13 +194,13 @@ class Service:
             GrantShow: granting.show,
             GrantRemove: granting.remove,
             Explain: explaining.explain,
-            ops.Check: self._checking.check,
-            ops.StoreAccept: self._store_accept,
-            ops.Backup: self._backups.backup,
-            ops.Restore: self._restores.restore,
-            ops.SealStatus: seal_admin.status,
-            ops.SealRotate: seal_admin.rotate,
-            ops.SealRetire: seal_admin.retire,
+            storerequests.Check: self._checking.check,
+            storerequests.StoreAccept: self._store_accept,
+            storerequests.Backup: self._backups.backup,
+            storerequests.Restore: self._restores.restore,
+            storerequests.SealStatus: seal_admin.status,
+            storerequests.SealRotate: seal_admin.rotate,
+            storerequests.SealRetire: seal_admin.retire,
             ops.Metrics: self._measure,
             ops.Whoami: self._whoami,
             ops.Status: self._status,
@@ -289,9 +289,9 @@ class Service:
         self._events.unsubscribe(_present(listener), request.secret)
         return ops.Unsubscribed()
 
-    async def _store_accept(self, caller: Caller, _: ops.StoreAccept) -> ops.StoreAccepted:
+    async def _store_accept(self, caller: Caller, _: storerequests.StoreAccept) -> storerequests.StoreAccepted:
         # What is read-only lacks something; of another only a check knows.
-        if self._wholeness.is_whole and not (await self._checking.check(caller, ops.Check())).found:
+        if self._wholeness.is_whole and not (await self._checking.check(caller, storerequests.Check())).found:
             raise OperationInvalidError("the store lacks nothing, so there is nothing to accept")
         # How often the current keys were used may be among what was lost, so they seal nothing any more.
         await self._seal.rotate()
@@ -300,7 +300,7 @@ class Service:
         # What is in the store, and who may see it, is perhaps not what was told.
         self._events.lost()
         self._resealing.start()
-        return ops.StoreAccepted(revision)
+        return storerequests.StoreAccepted(revision)
 
     async def _whoami(self, caller: Caller, _: ops.Whoami) -> ops.You:
         process = caller.process

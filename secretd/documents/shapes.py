@@ -19,13 +19,12 @@ from secretd.grants import (
     LARGEST_ID,
     Grant,
     PermissionSet,
-    format_time,
     is_grant_name,
     is_service,
     is_sha256,
-    parse_time,
 )
 from secretd.model import Permission, SecretDocument, SecretValue, Usage, UsageType
+from secretd.moments import format_time, parse_time
 from secretd.operations import EVENTS, OPERATIONS
 
 

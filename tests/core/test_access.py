@@ -14,6 +14,7 @@ import pytest
 from helpers.core import OWNER, Core, open_core
 from secretd import grantrequests as requests
 from secretd import operations as ops
+from secretd import storerequests
 from secretd.core.access import (
     EVERYTHING,
     READ_ONLY_PERMISSIONS,
@@ -63,19 +64,19 @@ def examples(secret: UUID, digest: Digest | None = None) -> list[ops.Request[ops
         ops.LookupByUsage(USAGE),
         ops.Subscribe(secret),
         ops.Unsubscribe(secret),
-        ops.Check(),
+        storerequests.Check(),
         ops.Metrics(),
-        ops.Backup(),
-        ops.Restore(VALUE),
-        ops.StoreAccept(),
+        storerequests.Backup(),
+        storerequests.Restore(VALUE),
+        storerequests.StoreAccept(),
         requests.GrantAdd(GRANT),
         requests.GrantList(),
         requests.GrantShow("none"),
         requests.GrantRemove("none"),
         requests.Explain("whoami", uid=1),
-        ops.SealStatus(),
-        ops.SealRotate(),
-        ops.SealRetire(),
+        storerequests.SealStatus(),
+        storerequests.SealRotate(),
+        storerequests.SealRetire(),
         ops.Whoami(),
         ops.Status(),
     ]

@@ -27,7 +27,7 @@ from helpers.backups import (
     value_of,
 )
 from helpers.core import Core
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core.kinds import HEAD, VALUE
 from secretd.core.sealing import Foreign, Seal
@@ -152,7 +152,7 @@ class TestRoundTrip:
                 for number in range(6):
                     for secret in range(1, 20):
                         await core.call(ops.SetValue(UUID(int=secret), SecretValue(b"%05d" % number * 1000)))
-                    await core.call(ops.SealRotate())
+                    await core.call(storerequests.SealRotate())
 
             changing = asyncio.create_task(change())
             while not changing.done():
@@ -207,7 +207,7 @@ class TestRefused:
             # Once more than restores may be under way: what is refused is not.
             for _ in range(limits.BACKUPS + 1):
                 with pytest.raises(InvalidRequestError, match="no backup"):
-                    await core.call(ops.Restore(SecretValue(bytes(limits.VALUE_BYTES))))
+                    await core.call(storerequests.Restore(SecretValue(bytes(limits.VALUE_BYTES))))
 
         in_core(tmp_path, test)
 
@@ -271,10 +271,10 @@ class TestRefused:
             assert [entry.secret for entry in (await core.call(ops.List())).entries] == [kept.secret]
 
         async def meanwhile(core: Core) -> None:
-            name = (await core.call(ops.Restore(SecretValue(backup[0][:50_000])))).restore
+            name = (await core.call(storerequests.Restore(SecretValue(backup[0][:50_000])))).restore
             await core.call(ops.AllocateId(ephemeral=ephemeral))
             with pytest.raises(OperationInvalidError, match="no secret yet"):
-                await core.call(ops.Restore(SecretValue(backup[0][50_000:]), name, last=True))
+                await core.call(storerequests.Restore(SecretValue(backup[0][50_000:]), name, last=True))
 
         in_core(new_place(tmp_path), test)
         in_core(new_place(tmp_path, "meanwhile"), meanwhile)
@@ -298,7 +298,7 @@ class TestRefused:
             record = await core.store.get(key)
             assert record is not None
             await core.store.commit([Put(key, record.value[:30] + b"xxxx" + record.value[34:])])
-            part = await core.call(ops.Backup())
+            part = await core.call(storerequests.Backup())
             data.append(part.value.reveal())
             assert (part.last, part.damaged) == (True, 1)
 

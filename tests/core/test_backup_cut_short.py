@@ -22,7 +22,7 @@ from helpers.backups import (
     restored,
 )
 from helpers.core import Core
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core.adoption import Adoption
 from secretd.core.kinds import ATTRIBUTES, VALUE
@@ -46,7 +46,7 @@ def backup(tmp_path: Path) -> tuple[bytes, dict[UUID, tuple[object, ...]]]:
 class TestParts:
     def test_an_unknown_name(self, tmp_path: Path) -> None:
         async def test(core: Core) -> None:
-            for request in (ops.Backup(UUID(int=1)), ops.Restore(SecretValue(b"x"), UUID(int=1))):
+            for request in (storerequests.Backup(UUID(int=1)), storerequests.Restore(SecretValue(b"x"), UUID(int=1))):
                 with pytest.raises(InvalidRequestError, match="begin anew"):
                     await core.call(request)
 
@@ -55,9 +55,9 @@ class TestParts:
     def test_too_many_at_once(self, tmp_path: Path) -> None:
         async def test(core: Core) -> None:
             for _ in range(limits.BACKUPS):
-                await core.call(ops.Restore(BEGINNING))
+                await core.call(storerequests.Restore(BEGINNING))
             with pytest.raises(BusyError):
-                await core.call(ops.Restore(BEGINNING))
+                await core.call(storerequests.Restore(BEGINNING))
 
         in_core(tmp_path, test)
 
@@ -66,8 +66,10 @@ class TestParts:
 
         async def test(core: Core) -> None:
             await fill_parts(core)
-            begun = await asyncio.gather(*(core.call(ops.Backup()) for _ in range(60)), return_exceptions=True)
-            parts = [part for part in begun if isinstance(part, ops.BackupPart)]
+            begun = await asyncio.gather(
+                *(core.call(storerequests.Backup()) for _ in range(60)), return_exceptions=True
+            )
+            parts = [part for part in begun if isinstance(part, storerequests.BackupPart)]
             assert [type(other) for other in begun if other not in parts] == [BusyError] * (60 - limits.BACKUPS)
             assert not any(part.last for part in parts)
             assert snapshots(core) == limits.BACKUPS
@@ -77,17 +79,17 @@ class TestParts:
     def test_beside_a_backup_no_version_is_retired(self, tmp_path: Path) -> None:
         async def test(core: Core) -> None:
             await fill_parts(core)
-            part = await core.call(ops.Backup())
-            await core.call(ops.SealRotate())
+            part = await core.call(storerequests.Backup())
+            await core.call(storerequests.SealRotate())
             async with asyncio.timeout(DEADLINE_S):
-                while (await core.call(ops.SealStatus())).resealing:
+                while (await core.call(storerequests.SealStatus())).resealing:
                     await core.store.scan(VALUE)
                 with pytest.raises(BusyError, match="under way"):
-                    await core.call(ops.SealRetire())
+                    await core.call(storerequests.SealRetire())
                 while not part.last:
-                    part = await core.call(ops.Backup(part.backup))
+                    part = await core.call(storerequests.Backup(part.backup))
                 assert part.damaged == 0
-            await core.call(ops.SealRetire())
+            await core.call(storerequests.SealRetire())
             await assert_sound(core)
 
         in_core(tmp_path, test)
@@ -95,7 +97,7 @@ class TestParts:
     def test_a_part_that_ends_after_the_stop_is_not_kept(self, tmp_path: Path) -> None:
         async def test(core: Core) -> None:
             await fill_parts(core)
-            at_it = asyncio.ensure_future(core.call(ops.Backup()))
+            at_it = asyncio.ensure_future(core.call(storerequests.Backup()))
             await asyncio.sleep(0)
             assert not at_it.done()
             await core.service._backups.stop()
@@ -113,14 +115,14 @@ class TestParts:
         async def test(core: Core) -> None:
             await fill_parts(core)
             backup, restore = (
-                await core.call(ops.Backup()),
+                await core.call(storerequests.Backup()),
                 await core.call(
-                    ops.Restore(BEGINNING, dry_run=True),
+                    storerequests.Restore(BEGINNING, dry_run=True),
                 ),
             )
             assert not backup.last
             async with asyncio.timeout(DEADLINE_S):
-                for name in (ops.Backup(backup.backup), ops.Restore(BEGINNING, restore.restore)):
+                for name in (storerequests.Backup(backup.backup), storerequests.Restore(BEGINNING, restore.restore)):
                     await _until_refused(core, name)
 
         monkeypatch.setattr(limits, bound, 0)
@@ -209,7 +211,7 @@ class TestCrash:
 
         async def test(core: Core) -> None:
             # So that version 2, the restored keyring's too, has uses reserved here.
-            await core.call(ops.SealRotate())
+            await core.call(storerequests.SealRotate())
             await core.call(ops.SetValue(UUID(int=99), SecretValue(b"x")))
             await core.call(ops.Delete(UUID(int=99)))
             with monkeypatch.context() as patch:
@@ -222,7 +224,7 @@ class TestCrash:
             await core.service.unsealed()
             assert await everything(core) == backup[1]
             await core.call(ops.AllocateId())
-            keyrings = (await core.call(ops.SealStatus())).keyrings
+            keyrings = (await core.call(storerequests.SealStatus())).keyrings
             assert [keyring.current for keyring in keyrings] == [2, 2]
             # What is reserved is in this store, and not only remembered from the one before.
             assert all(keyring.uses >= 0 for keyring in keyrings)

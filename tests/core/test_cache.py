@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from helpers.core import Core, in_core
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core.cache import SecretCache
 from secretd.core.kinds import VALUE as VALUE_KIND
@@ -72,12 +72,12 @@ def test_rotated_and_resealed_secrets_are_read_and_changed_on(tmp_path: Path) ->
         await core.call(ops.SetValue(ID, VALUE))
         for _ in range(2):
             assert (await core.call(ops.GetValue(ID))).value == VALUE
-            await core.call(ops.SealRotate())
+            await core.call(storerequests.SealRotate())
             # Read again before it is sealed anew, and again after the old key is gone.
             assert (await core.call(ops.GetValue(ID))).value == VALUE
-            while (await core.call(ops.SealStatus())).resealing:
+            while (await core.call(storerequests.SealStatus())).resealing:
                 await core.store.scan(VALUE_KIND)
-            await core.call(ops.SealRetire())
+            await core.call(storerequests.SealRetire())
             assert (await core.call(ops.GetValue(ID))).value == VALUE
             assert (await core.call(ops.LookupByUsage(USAGE))).secret == ID
             await core.call(ops.SetValue(ID, VALUE))
@@ -107,8 +107,8 @@ def test_a_second_list_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         for number in range(5):
             await core.call(ops.SetValue(UUID(int=number), VALUE))
         # Sealed anew, so that nothing is kept of what was just made.
-        await core.call(ops.SealRotate())
-        while (await core.call(ops.SealStatus())).resealing:
+        await core.call(storerequests.SealRotate())
+        while (await core.call(storerequests.SealStatus())).resealing:
             await core.store.scan(VALUE_KIND)
         first = await core.call(ops.List())
         assert len(first.entries) == 5

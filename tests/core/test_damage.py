@@ -15,6 +15,7 @@ import pytest
 from helpers.core import Core, in_core
 from helpers.rows import Rows, put_rows, rows_of
 from secretd import operations as ops
+from secretd import storerequests
 from secretd.core.kinds import ATTRIBUTES, HEAD, USAGE, USES, VALUE
 from secretd.errors import BusyError, OperationInvalidError, StoreCorruptError, StoreFullError
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage, UsageType
@@ -59,13 +60,13 @@ class TestHighWater:
             assert (await core.call(ops.Status())).read_only
             assert (await core.call(ops.GetValue(ONE))).value.reveal() == b"value"
             changes = (ops.SetValue(ONE, SecretValue(b"x")), ops.AllocateId(), ops.Delete(ONE))
-            for request in (*changes, ops.SealRotate(), ops.SealRetire()):
+            for request in (*changes, storerequests.SealRotate(), storerequests.SealRetire()):
                 with pytest.raises(StoreCorruptError, match="store-accept"):
                     await core.call(request)
 
         async def accept(core: Core) -> None:
             before = (await core.call(ops.Status())).keyring_version
-            await core.call(ops.StoreAccept())
+            await core.call(storerequests.StoreAccept())
             # How often the older version was used may be among what was lost.
             assert (await core.call(ops.Status())).keyring_version != before
             await core.call(ops.SetValue(ONE, SecretValue(b"x")))
@@ -182,7 +183,7 @@ class TestCheck:
     def test_a_whole_store(self, used: Path) -> None:
         async def test(core: Core) -> None:
             await core.call(ops.SetValue(UUID(int=3), SecretValue(b"x"), ephemeral=True))
-            assert await core.call(ops.Check()) == ops.Checked(2, 2, 2, 0, ())
+            assert await core.call(storerequests.Check()) == storerequests.Checked(2, 2, 2, 0, ())
 
         in_core(used, test)
 
@@ -190,7 +191,7 @@ class TestCheck:
     def test_damage_is_named(self, used: Path, spoil: Spoil, secret: UUID | None) -> None:
         async def test(core: Core) -> None:
             await spoil(core)
-            checked = await core.call(ops.Check())
+            checked = await core.call(storerequests.Check())
             assert checked.found
             assert secret is None or secret in {problem.secret for problem in checked.problems}
             # What is not damaged stays readable.
@@ -211,7 +212,7 @@ class TestCheck:
 
             changing = asyncio.create_task(change())
             while not changing.done():
-                assert (await core.call(ops.Check())).problems == ()
+                assert (await core.call(storerequests.Check())).problems == ()
             await changing
 
         in_core(used, test)
@@ -222,24 +223,24 @@ class TestCheck:
 
         async def test(core: Core) -> None:
             async def meanwhile(snapshot: SqliteSnapshot) -> tuple[str, ...]:
-                await core.call(ops.SealRotate())
+                await core.call(storerequests.SealRotate())
                 await resealed(core)
                 with pytest.raises(BusyError, match="under way"):
-                    await core.call(ops.SealRetire())
+                    await core.call(storerequests.SealRetire())
                 return await whole(snapshot)
 
             with monkeypatch.context() as patch:
                 patch.setattr(SqliteSnapshot, "_damaged_parts", meanwhile)
-                assert (await core.call(ops.Check())).problems == ()
-            await core.call(ops.SealRetire())
-            assert (await core.call(ops.Check())).problems == ()
+                assert (await core.call(storerequests.Check())).problems == ()
+            await core.call(storerequests.SealRetire())
+            assert (await core.call(storerequests.Check())).problems == ()
 
         in_core(used, test)
 
 
 async def resealed(core: Core) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        while (await core.call(ops.SealStatus())).resealing:
+        while (await core.call(storerequests.SealStatus())).resealing:
             await core.store.scan(VALUE)
 
 
@@ -266,7 +267,7 @@ def go_on(root: Path) -> None:
 async def go_on_soundly(core: Core) -> None:
     assert not (await core.call(ops.Status())).read_only
     await core.call(ops.SetValue(ONE, SecretValue(b"newer")))
-    assert (await core.call(ops.Check())).found == 0
+    assert (await core.call(storerequests.Check())).found == 0
 
 
 def without_a_secret(_: Rows, now: Rows) -> Rows:
@@ -300,18 +301,20 @@ class TestSetHash:
 
         async def look(core: Core) -> None:
             assert not (await core.call(ops.Status())).read_only
-            found = await core.call(ops.Check())
-            assert ops.Problem("records are missing, or are not those that were last written") in found.problems
+            found = await core.call(storerequests.Check())
+            assert (
+                storerequests.Problem("records are missing, or are not those that were last written") in found.problems
+            )
 
         async def laundered(core: Core) -> None:
             """Changes of the same and of other secrets do not make it right."""
             for secret in (ONE, TWO, UUID(int=3)):
                 await core.call(ops.SetValue(secret, SecretValue(b"again")))
-            assert (await core.call(ops.Check())).found
+            assert (await core.call(storerequests.Check())).found
 
         async def accept(core: Core) -> None:
-            await core.call(ops.StoreAccept())
-            assert (await core.call(ops.Check())).found == 0
+            await core.call(storerequests.StoreAccept())
+            assert (await core.call(storerequests.Check())).found == 0
 
         in_core(used, look)
         in_core(used, laundered)
@@ -340,11 +343,11 @@ class TestSetHash:
             assert (await core.call(ops.GetValue(ONE))).value.reveal() == b"value"
             with pytest.raises(StoreCorruptError, match="store-accept"):
                 await core.call(ops.AllocateId())
-            problems = [problem.what for problem in (await core.call(ops.Check())).problems]
+            problems = [problem.what for problem in (await core.call(storerequests.Check())).problems]
             assert problems == [f"the store's head {'is missing' if head is None else 'does not open'}"]
-            await core.call(ops.StoreAccept())
+            await core.call(storerequests.StoreAccept())
             await core.call(ops.SetValue(ONE, SecretValue(b"x")))
-            assert (await core.call(ops.Check())).found == 0
+            assert (await core.call(storerequests.Check())).found == 0
 
         in_core(used, look)
 
@@ -353,7 +356,7 @@ class TestSetHash:
             lose_head(used)
             with pytest.raises(StoreCorruptError, match="store-accept"):
                 await core.call(ops.SetValue(ONE, SecretValue(b"x")))
-            await core.call(ops.StoreAccept())
+            await core.call(storerequests.StoreAccept())
             await go_on_soundly(core)
 
         in_core(used, test)
@@ -367,9 +370,9 @@ class TestSetHash:
             with monkeypatch.context() as patch:
                 patch.setattr(Transaction, "_make_summary", full)
                 with pytest.raises(StoreFullError):
-                    await core.call(ops.StoreAccept())
+                    await core.call(storerequests.StoreAccept())
             assert (await core.call(ops.Status())).read_only
-            await core.call(ops.StoreAccept())
+            await core.call(storerequests.StoreAccept())
             await go_on_soundly(core)
 
         lose_head(used)
@@ -392,7 +395,7 @@ class TestSetHash:
         async def test(core: Core) -> None:
             before = await core.call(ops.Status())
             with pytest.raises(OperationInvalidError, match="lacks nothing"):
-                await core.call(ops.StoreAccept())
+                await core.call(storerequests.StoreAccept())
             assert await core.call(ops.Status()) == before
 
         in_core(used, test)
@@ -402,10 +405,10 @@ class TestSetHash:
             database.execute("DELETE FROM kv WHERE key = ? OR key = ?", (ATTRIBUTES + ONE.bytes, VALUE + ONE.bytes))
 
         async def test(core: Core) -> None:
-            numbers = ops.Problem("the number of records is not the one that was kept")
-            assert numbers in (await core.call(ops.Check())).problems
-            await core.call(ops.StoreAccept())
-            assert numbers not in (await core.call(ops.Check())).problems
+            numbers = storerequests.Problem("the number of records is not the one that was kept")
+            assert numbers in (await core.call(storerequests.Check())).problems
+            await core.call(storerequests.StoreAccept())
+            assert numbers not in (await core.call(storerequests.Check())).problems
             assert (await core.call(ops.Status())).persistent == 1
 
         in_core(used, test)
@@ -413,12 +416,12 @@ class TestSetHash:
     def test_it_is_right_after_all_that_changes_records(self, used: Path) -> None:
         async def test(core: Core) -> None:
             await core.call(ops.SetXml(ONE, SecretDocument(Attributes(private=True))))
-            await core.call(ops.SealRotate())
+            await core.call(storerequests.SealRotate())
             await resealed(core)
-            await core.call(ops.SealRetire())
+            await core.call(storerequests.SealRetire())
             await core.call(ops.SetXml(TWO, SecretDocument(Attributes(ephemeral=True))))
             await core.call(ops.Delete(ONE))
-            assert await core.call(ops.Check()) == ops.Checked(0, 0, 0, 0, ())
+            assert await core.call(storerequests.Check()) == storerequests.Checked(0, 0, 0, 0, ())
 
         in_core(used, test)
 
@@ -429,8 +432,8 @@ def test_a_list_goes_on_past_what_does_not_open(used: Path) -> None:
         await core.store.commit([Put(ATTRIBUTES + b"odd", b"")], [])
         listed = await core.call(ops.List())
         assert ([entry.secret for entry in listed.entries], listed.damaged) == ([TWO], 2)
-        problems = (await core.call(ops.Check())).problems
-        assert ops.Problem("a record does not open", ONE) in problems
-        assert ops.Problem("a record does not open") in problems
+        problems = (await core.call(storerequests.Check())).problems
+        assert storerequests.Problem("a record does not open", ONE) in problems
+        assert storerequests.Problem("a record does not open") in problems
 
     in_core(used, test)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from helpers.asynchronous import run
 from helpers.core import OWNER, Core, Told, open_core
 from helpers.core import in_core as in_any_core
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core.access import Everything, Policy, Target
 from secretd.core.kinds import ATTRIBUTES
@@ -357,10 +357,10 @@ class TestLosses:
     def test_a_restore_is_one_loss(self, tmp_path: Path) -> None:
         async def copied(core: Core, there: Core) -> list[ops.Event]:
             await core.call(set_xml(usage=VOLUME))
-            backup = await core.call(ops.Backup())
+            backup = await core.call(storerequests.Backup())
             assert backup.last
             told = await subscribed(there)
-            await there.call(ops.Restore(backup.value, last=True))
+            await there.call(storerequests.Restore(backup.value, last=True))
             return await told.until(ops.EventsLost)
 
         async def test() -> None:

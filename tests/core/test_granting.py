@@ -27,7 +27,7 @@ from helpers.granting import (
 )
 from helpers.rows import put_rows, rows_of
 from secretd import grantrequests as requests
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core.kinds import GRANT
 from secretd.errors import (
@@ -160,10 +160,10 @@ def test_grants_are_there_after_a_start_and_a_rotation(tmp_path: Path) -> None:
     async def test(core: Core) -> None:
         await fill(core)
         await core.call(requests.GrantAdd(grant()))
-        await core.call(ops.SealRotate())
-        while (await core.call(ops.SealStatus())).resealing:
+        await core.call(storerequests.SealRotate())
+        while (await core.call(storerequests.SealStatus())).resealing:
             await core.store.scan(GRANT)
-        await core.call(ops.SealRetire())
+        await core.call(storerequests.SealRetire())
         await core.call(requests.GrantAdd(grant(of=PermissionSet.DELETE_ONLY), replace=True))
         await core.call(requests.GrantAdd(grant("two")))
 
@@ -172,7 +172,7 @@ def test_grants_are_there_after_a_start_and_a_rotation(tmp_path: Path) -> None:
     async def again(core: Core) -> None:
         assert (await core.call(requests.GrantList())).grants == (grant(of=PermissionSet.DELETE_ONLY), grant("two"))
         assert await may_read(core, MINE)
-        assert (await core.call(ops.Check())).found == 0
+        assert (await core.call(storerequests.Check())).found == 0
 
     in_core(tmp_path, again)
 
@@ -308,7 +308,7 @@ def test_one_that_does_not_open_gives_nothing_and_is_named_by_a_check(tmp_path: 
     async def test(core: Core) -> None:
         assert (await core.call(requests.GrantList())).grants == ()
         assert not await may_read(core, MINE)
-        assert (await core.call(ops.Check())).found == 2
+        assert (await core.call(storerequests.Check())).found == 2
 
     in_core(tmp_path, test)
 
@@ -321,7 +321,7 @@ async def narrow_two(core: Core) -> None:
     await core.call(requests.GrantAdd(grant("two"), replace=True))
 
 
-GRANTS_ARE_OTHERS = ops.Problem("grants are missing, or are not those that were last written")
+GRANTS_ARE_OTHERS = storerequests.Problem("grants are missing, or are not those that were last written")
 
 
 @pytest.mark.parametrize("change", [remove_two, narrow_two])
@@ -337,7 +337,7 @@ def test_if_a_record_of_a_removed_or_an_older_one_was_put_back_none_is_in_force(
         assert (await core.call(ops.Status())).read_only
         await assert_none_is_in_force(core)
         assert await may_read(core, OTHER, OWNER)
-        assert GRANTS_ARE_OTHERS in (await core.call(ops.Check())).problems
+        assert GRANTS_ARE_OTHERS in (await core.call(storerequests.Check())).problems
         with pytest.raises(StoreCorruptError, match="store-accept"):
             await core.call(requests.GrantAdd(grant("three")))
         assert [each.name for each in (await core.call(requests.GrantList())).grants] == ["one", "two"]
@@ -345,14 +345,14 @@ def test_if_a_record_of_a_removed_or_an_older_one_was_put_back_none_is_in_force(
     async def mend(core: Core) -> None:
         await core.call(requests.GrantRemove("two"))
         await assert_none_is_in_force(core)
-        await core.call(ops.StoreAccept())
+        await core.call(storerequests.StoreAccept())
         await sound(core)
 
     async def sound(core: Core) -> None:
         assert not (await core.call(ops.Status())).read_only
         assert await may_read(core, MINE)
         assert not await may_read(core, OTHER)
-        assert (await core.call(ops.Check())).problems == ()
+        assert (await core.call(storerequests.Check())).problems == ()
 
     in_core(tmp_path, look)
     in_core(tmp_path, look)
@@ -368,7 +368,7 @@ def test_if_a_record_of_one_was_taken_out_none_is_in_force(tmp_path: Path) -> No
 
     async def test(core: Core) -> None:
         await assert_none_is_in_force(core)
-        assert GRANTS_ARE_OTHERS in (await core.call(ops.Check())).problems
+        assert GRANTS_ARE_OTHERS in (await core.call(storerequests.Check())).problems
 
     in_core(tmp_path, test)
 
@@ -394,10 +394,10 @@ def test_in_an_older_copy_of_the_store_none_is_in_force_until_it_is_accepted(
     async def accept(core: Core) -> None:
         await look(core)
         assert [each.name for each in (await core.call(requests.GrantList())).grants] == ["one"]
-        await core.call(ops.StoreAccept())
+        await core.call(storerequests.StoreAccept())
         assert await may_read(core, MINE)
         assert not await may_read(core, OTHER)
-        assert (await core.call(ops.Check())).problems == ()
+        assert (await core.call(storerequests.Check())).problems == ()
 
     in_core(tmp_path, look)
     in_core(tmp_path, mend)
@@ -429,7 +429,7 @@ def test_a_crash_leaves_those_that_were_answered_and_no_doubt(tmp_path: Path) ->
         async def look(core: Core, names: tuple[str, ...] = names) -> None:
             assert not (await core.call(ops.Status())).read_only
             assert tuple(each.name for each in (await core.call(requests.GrantList())).grants) == names
-            assert (await core.call(ops.Check())).problems == ()
+            assert (await core.call(storerequests.Check())).problems == ()
 
         in_core(tmp_path / f"crash{number}", look)
 
@@ -445,8 +445,8 @@ def test_the_name_of_one_that_does_not_open_can_be_had_again(tmp_path: Path) -> 
     in_core(tmp_path, damage)
 
     async def test(core: Core) -> None:
-        does_not_open = ops.Problem("a grant does not open")
-        assert (await core.call(ops.Check())).problems == (does_not_open, does_not_open)
+        does_not_open = storerequests.Problem("a grant does not open")
+        assert (await core.call(storerequests.Check())).problems == (does_not_open, does_not_open)
         with pytest.raises(ConflictError, match="damaged"):
             await core.call(requests.GrantAdd(grant("one")))
         await core.call(requests.GrantAdd(grant("one"), replace=True))
@@ -454,7 +454,7 @@ def test_the_name_of_one_that_does_not_open_can_be_had_again(tmp_path: Path) -> 
         with pytest.raises(NoGrantError):
             await core.call(requests.GrantRemove("two"))
         assert await may_read(core, MINE)
-        assert (await core.call(ops.Check())).problems == ()
+        assert (await core.call(storerequests.Check())).problems == ()
 
     in_core(tmp_path, test)
 
@@ -467,19 +467,19 @@ def test_a_backup_brings_its_grants_back_and_they_are_in_force(tmp_path: Path) -
     file = bytearray()
 
     async def keep(core: Core) -> None:
-        part = await core.call(ops.Backup())
+        part = await core.call(storerequests.Backup())
         file.extend(part.value.reveal())
         assert part.last
 
     async def restore(core: Core) -> None:
         await core.call(requests.GrantAdd(grant("three", PermissionSet.ALL, EverySecret())))
-        await core.call(ops.Restore(SecretValue(bytes(file)), last=True))
+        await core.call(storerequests.Restore(SecretValue(bytes(file)), last=True))
         await look(core)
 
     async def look(core: Core) -> None:
         assert [each.name for each in (await core.call(requests.GrantList())).grants] == ["one", "two"]
         assert await may_read(core, MINE)
-        assert (await core.call(ops.Check())).problems == ()
+        assert (await core.call(storerequests.Check())).problems == ()
 
     in_core(old, keep)
     in_core(new, restore)
@@ -520,7 +520,7 @@ def test_status_tells_of_others_secrets_only_who_may_know(
 
 def test_the_use_of_a_key_for_one_is_counted(tmp_path: Path) -> None:
     async def uses(core: Core) -> int:
-        return (await core.call(ops.SealStatus())).keyrings[0].uses
+        return (await core.call(storerequests.SealStatus())).keyrings[0].uses
 
     async def test(core: Core) -> None:
         before = await uses(core)

@@ -27,6 +27,7 @@ from helpers.granting import (
 from helpers.rows import put_rows, rows_of
 from secretd import grantrequests as requests
 from secretd import operations as ops
+from secretd import storerequests
 from secretd.errors import (
     AccessDeniedError,
     NoGrantError,
@@ -54,7 +55,7 @@ class TestWhileTheGrantsAreNotInForce:
             assert (explained.allowed, explained.code, explained.grants) == (False, StoreCorruptError.code, ())
             owner = await core.call(requests.Explain("get-value", MINE, uid=OWNER.uid))
             assert (owner.allowed, owner.grants) == (True, ())
-            await core.call(ops.StoreAccept())
+            await core.call(storerequests.StoreAccept())
             explained = await core.call(requests.Explain("get-value", MINE, uid=STRANGER.uid))
             assert (explained.allowed, explained.code) == (False, AccessDeniedError.code)
             assert explained.grants
@@ -151,7 +152,7 @@ class TestAChangeOfWhichNobodyKnowsWhetherItWasMade:
                 with pytest.raises(type(error)):
                     await core.call(request)
             await test(core)
-            assert not (await core.call(ops.Check())).problems
+            assert not (await core.call(storerequests.Check())).problems
 
         in_core(root, change)
 
@@ -203,6 +204,6 @@ def test_a_removal_that_was_made_unseen_is_done_when_it_is_asked_for_again(tmp_p
                 await core.call(requests.GrantRemove("one"))
         await core.call(requests.GrantRemove("one"))
         assert not await may_read(core, MINE)
-        assert not (await core.call(ops.Check())).problems
+        assert not (await core.call(storerequests.Check())).problems
 
     in_core(tmp_path, test)

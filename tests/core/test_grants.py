@@ -27,12 +27,11 @@ from secretd.grants import (
     Scope,
     ThatSecret,
     UsageLike,
-    format_time,
     is_interpreter,
     is_plain_path,
-    parse_time,
 )
 from secretd.model import Permission, UsageType
+from secretd.moments import format_time, parse_time
 
 USER, GROUP, UNIT, ANYONE = PrincipalKind
 NGINX = ExecutableIs("/usr/sbin/nginx")

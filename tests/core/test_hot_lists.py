@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.core import OWNER, Core, in_core
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core import listing
 from secretd.core.access import Access, Everything, Target
@@ -46,7 +46,7 @@ STEPS: dict[str, Callable[[int], ops.Request[ops.Reply]]] = {
     "delete": lambda number: ops.Delete(UUID(int=number)),
     "get-xml": lambda number: ops.GetXml(UUID(int=number)),
     "list": lambda number: LISTS[number % len(LISTS)],
-    "seal-rotate": lambda _: ops.SealRotate(),
+    "seal-rotate": lambda _: storerequests.SealRotate(),
 }
 
 
@@ -218,7 +218,7 @@ class TestKeptPages:
         async def test(core: Core) -> None:
             await core.call(define(2, ephemeral=True))
             first = await core.call(ops.List())
-            await core.call(ops.SealRotate())
+            await core.call(storerequests.SealRotate())
             assert await core.call(ops.List()) == first
             assert await core.call(ops.List()) is not first
 

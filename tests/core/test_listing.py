@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.core import Core, Told, in_core, open_core
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core import listing
 from secretd.core.access import EVERYTHING, Everything, Policy, Target
@@ -237,7 +237,7 @@ class TestWhoMayNotSeeAll:
                 for number in range(1, 10):
                     await define(core, number)
                 pages.append(await core.call(ops.List(2)))
-                await core.call(ops.SealRotate())
+                await core.call(storerequests.SealRotate())
             rest = await core.call(ops.List(2, pages[0].next_marker))
             assert [entry.secret.int for entry in rest.entries] == [4, 5]
 

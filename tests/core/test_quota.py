@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from helpers.asynchronous import run
 from helpers.core import make_seal
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core.access import Access
 from secretd.core.grantstore import Grants
@@ -296,7 +296,7 @@ def test_an_owner_is_read_anew_under_other_keyrings(tmp_path: Path, monkeypatch:
     async def scenario() -> None:
         async with open_core(tmp_path) as core:
             secret = await made(core, 1)
-            await core.call(ops.SealRotate())
+            await core.call(storerequests.SealRotate())
             owners = Owners(core, monkeypatch)
             await core.call(ops.SetValue(secret, VALUE_100))
             assert owners.read[:1] == [secret]

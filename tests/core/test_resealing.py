@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from helpers.core import Core, in_core
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core.inflight import InFlight
 from secretd.core.kinds import ATTRIBUTES, USAGE, VALUE
@@ -42,9 +42,9 @@ async def check_all(core: Core) -> None:
             assert (await core.call(ops.GetValue(state))).value == value_of(number)
 
 
-async def resealed(core: Core) -> ops.SealReport:
+async def resealed(core: Core) -> storerequests.SealReport:
     async with asyncio.timeout(DEADLINE_S):
-        while (report := await core.call(ops.SealStatus())).resealing:
+        while (report := await core.call(storerequests.SealStatus())).resealing:
             # A scan goes through the store's thread, so this waits and does not spin.
             await core.store.scan(VALUE)
     return report
@@ -68,7 +68,7 @@ class TestRotation:
             await fill(core)
             before = await digests(core)
             assert await versions_in_store(core) == {1}
-            assert (await core.call(ops.SealRotate())).version == 2
+            assert (await core.call(storerequests.SealRotate())).version == 2
             report = await resealed(core)
             assert await versions_in_store(core) == {2}
             assert report.resealed == (COUNT - COUNT // 7) * 3
@@ -81,7 +81,7 @@ class TestRotation:
     def test_changes_go_on_meanwhile(self, tmp_path: Path) -> None:
         async def test(core: Core) -> None:
             await fill(core)
-            rotation = asyncio.create_task(core.call(ops.SealRotate()))
+            rotation = asyncio.create_task(core.call(storerequests.SealRotate()))
             changes = [core.call(ops.SetValue(UUID(int=n), value_of(n))) for n in range(1, COUNT + 1) for _ in range(5)]
             await asyncio.gather(*changes)
             await rotation
@@ -95,7 +95,7 @@ class TestRotation:
         async def before(core: Core) -> None:
             await fill(core)
             for version in (2, 3, 4):
-                assert (await core.call(ops.SealRotate())).version == version
+                assert (await core.call(storerequests.SealRotate())).version == version
             await resealed(core)
 
         async def after(core: Core) -> None:
@@ -108,7 +108,7 @@ class TestRotation:
     def test_resealing_that_was_cut_short_goes_on_at_the_next_start(self, tmp_path: Path) -> None:
         async def before(core: Core) -> None:
             await fill(core)
-            await core.call(ops.SealRotate())
+            await core.call(storerequests.SealRotate())
             await core.service.stop()
             assert 1 in await versions_in_store(core)
 
@@ -126,12 +126,12 @@ class TestRotation:
             whole = key.read_bytes()
             key.unlink()
             with pytest.raises(SealError, match="missing"):
-                await core.call(ops.SealRotate())
+                await core.call(storerequests.SealRotate())
             assert (await core.call(ops.Status())).keyring_version == 1
             await check_all(core)
             key.write_bytes(whole)
             key.chmod(0o600)
-            assert (await core.call(ops.SealRotate())).version == 2
+            assert (await core.call(storerequests.SealRotate())).version == 2
 
         in_core(tmp_path, test)
 
@@ -140,12 +140,12 @@ class TestRetirement:
     def test_old_versions_are_let_go_once_nothing_needs_them(self, tmp_path: Path) -> None:
         async def before(core: Core) -> None:
             await fill(core)
-            await core.call(ops.SealRotate())
+            await core.call(storerequests.SealRotate())
             with pytest.raises(OperationInvalidError, match="older version"):
-                await core.call(ops.SealRetire())
+                await core.call(storerequests.SealRetire())
             await resealed(core)
-            assert (await core.call(ops.SealRetire())).version == 2
-            assert [keyring.versions for keyring in (await core.call(ops.SealStatus())).keyrings] == [1, 1]
+            assert (await core.call(storerequests.SealRetire())).version == 2
+            assert [keyring.versions for keyring in (await core.call(storerequests.SealStatus())).keyrings] == [1, 1]
             await check_all(core)
 
         async def after(core: Core) -> None:
@@ -163,11 +163,11 @@ class TestRetirement:
             record = await core.store.get(key)
             assert record is not None
             await core.store.commit([Put(key, record.value[:-1] + bytes([record.value[-1] ^ 1]))], [])
-            await core.call(ops.SealRotate())
+            await core.call(storerequests.SealRotate())
             report = await resealed(core)
             assert report.damaged == 1
             with pytest.raises(OperationInvalidError):
-                await core.call(ops.SealRetire())
+                await core.call(storerequests.SealRetire())
 
         in_core(tmp_path, test)
 
@@ -187,7 +187,7 @@ class TestRetirement:
 
 class TestUses:
     async def used(self, core: Core) -> dict[str, int]:
-        return {keyring.domain: keyring.uses for keyring in (await core.call(ops.SealStatus())).keyrings}
+        return {keyring.domain: keyring.uses for keyring in (await core.call(storerequests.SealStatus())).keyrings}
 
     def test_they_are_counted_and_never_too_low(self, tmp_path: Path) -> None:
         async def first(core: Core) -> None:
@@ -211,7 +211,7 @@ class TestUses:
         async def test(core: Core) -> None:
             await fill(core)
             await fill(core)
-            report = await core.call(ops.SealStatus())
+            report = await core.call(storerequests.SealStatus())
             for keyring in report.keyrings:
                 assert keyring.current > 1
                 assert keyring.uses <= 350

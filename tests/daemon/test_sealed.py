@@ -16,7 +16,7 @@ from helpers.libvirt_target import Target
 from helpers.raw import RawClient, code_of
 from helpers.rows import put_rows, rows_of
 from helpers.users import NOBODY, effective_user, root_only
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.client import Client
 from secretd.core.kinds import GRANT as GRANT_RECORDS
@@ -140,7 +140,7 @@ def test_while_no_grant_is_in_force_that_is_said_at_both_doors(place: SystemPlac
                 assert code_of(native.ask(asked)) == "store-corrupt"
             assert libvirt.open(nobody.target.uri) == NOT_WHOLE
             assert root.call(ops.Count()).secrets == 1
-            root.call(ops.StoreAccept())
+            root.call(storerequests.StoreAccept())
             # Now it is known that nothing is granted to him.
             assert code_of(native.ask(WHOAMI)) == "access-denied"
     assert_nothing_unforeseen(daemon)
@@ -148,7 +148,7 @@ def test_while_no_grant_is_in_force_that_is_said_at_both_doors(place: SystemPlac
 
 def turn_sealed(place: SystemPlace, root: Client) -> None:
     """Restore where a copy of the keyring cannot be written."""
-    backup = root.call(ops.Backup())
+    backup = root.call(storerequests.Backup())
     assert backup.last
     for entry in root.call(ops.List()).entries:
         root.call(ops.Delete(entry.secret))
@@ -156,4 +156,4 @@ def turn_sealed(place: SystemPlace, root: Client) -> None:
     copy.unlink()
     copy.mkdir()
     with pytest.raises(SealError):
-        root.call(ops.Restore(backup.value, None, last=True))
+        root.call(storerequests.Restore(backup.value, None, last=True))

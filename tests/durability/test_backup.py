@@ -10,6 +10,7 @@ from pathlib import Path
 from helpers.daemon import DEADLINE_S, RunningDaemon
 from helpers.load import audit_copy, check_by_client, make_workers, under_load
 from secretd import operations as ops
+from secretd import storerequests
 from secretd.client import Client
 from secretd.errors import ExitStatus
 
@@ -53,7 +54,7 @@ def test_a_backup_under_load_comes_back_elsewhere(tmp_path: Path) -> None:
             with RunningDaemon(place, arguments) as new:
                 assert "are restored" in secretctl(new, "restore", str(file))
                 with Client(new.socket) as client:
-                    assert client.call(ops.Check()).problems == ()
+                    assert client.call(storerequests.Check()).problems == ()
                 new.stop()
             seen = audit_copy(place / "srv", place / "keys", place / "scratch")
             with RunningDaemon(place, arguments) as new:

@@ -13,6 +13,7 @@ import pytest
 
 from helpers.daemon import DEADLINE_S, RunningDaemon, session_environment
 from secretd import operations as ops
+from secretd import storerequests
 from secretd.client import Client
 from secretd.errors import ExitStatus, NotFoundError, StoreError
 from secretd.model import SecretValue
@@ -107,7 +108,7 @@ def test_nothing_false_is_answered(tmp_path: Path, damage: Callable[[Path, int],
         if client.call(ops.Status()).state.value == "sealed":
             return
         wrong = read_all(client)
-        checked = client.call(ops.Check())
+        checked = client.call(storerequests.Check())
         assert checked.found or not wrong, "what cannot be read is found by a check"
         if wrong and damage in (zero_a_page, swap_pages):
             named = [problem for problem in checked.problems if problem.secret or "database" in problem.what]
@@ -138,5 +139,5 @@ def assert_noticed(root: Path) -> None:
         read_all(client)
         with pytest.raises(StoreError, match="store-accept"):
             client.call(ops.SetValue(UUID(int=1), value_of(1)))
-        client.call(ops.StoreAccept())
+        client.call(storerequests.StoreAccept())
         client.call(ops.SetValue(UUID(int=1), value_of(1)))

@@ -16,6 +16,7 @@ from helpers.native_peer import NativePeer
 from helpers.raw import code_of
 from secretd import grantrequests as requests
 from secretd import operations as ops
+from secretd import storerequests
 from secretd.documents.messages import write_request
 from secretd.documents.secret import write_secret
 from secretd.grants import EverySecret, Grant, Principal, PrincipalKind
@@ -122,13 +123,13 @@ ADMINISTRATION: Final[Mapping[str, AnyRequest]] = {
     "grant-show": requests.GrantShow(_GRANT.name),
     "grant-remove": requests.GrantRemove(_GRANT.name),
     "explain": requests.Explain("whoami", uid=7),
-    "seal-status": ops.SealStatus(),
-    "seal-rotate": ops.SealRotate(),
-    "seal-retire": ops.SealRetire(),
-    "check": ops.Check(),
-    "store-accept": ops.StoreAccept(),
-    "backup": ops.Backup(),
-    "restore": ops.Restore(VALUE),
+    "seal-status": storerequests.SealStatus(),
+    "seal-rotate": storerequests.SealRotate(),
+    "seal-retire": storerequests.SealRetire(),
+    "check": storerequests.Check(),
+    "store-accept": storerequests.StoreAccept(),
+    "backup": storerequests.Backup(),
+    "restore": storerequests.Restore(VALUE),
     "metrics": ops.Metrics(),
 }
 """A request of every operation that is for administrators."""

@@ -10,6 +10,7 @@ from uuid import UUID
 from helpers.core import Core
 from helpers.core import in_core as in_any_core
 from secretd import operations as ops
+from secretd import storerequests
 from secretd.model import Attributes, Caller, SecretDocument, SecretValue, Usage, UsageType
 
 COUNT = 40
@@ -37,20 +38,20 @@ async def fill(core: Core) -> None:
 
 
 async def backed_up(core: Core) -> bytes:
-    part = await core.call(ops.Backup())
+    part = await core.call(storerequests.Backup())
     parts = [part]
     while not part.last:
-        part = await core.call(ops.Backup(part.backup))
+        part = await core.call(storerequests.Backup(part.backup))
         parts.append(part)
     return b"".join(part.value.reveal() for part in parts)
 
 
-async def restored(core: Core, data: bytes, *, dry_run: bool = False, size: int = 50_000) -> ops.RestoreTaken:
+async def restored(core: Core, data: bytes, *, dry_run: bool = False, size: int = 50_000) -> storerequests.RestoreTaken:
     pieces = [SecretValue(data[start : start + size]) for start in range(0, len(data), size)]
     name = None
     for piece in pieces[:-1]:
-        name = (await core.call(ops.Restore(piece, name, dry_run=dry_run))).restore
-    return await core.call(ops.Restore(pieces[-1], name, last=True, dry_run=dry_run))
+        name = (await core.call(storerequests.Restore(piece, name, dry_run=dry_run))).restore
+    return await core.call(storerequests.Restore(pieces[-1], name, last=True, dry_run=dry_run))
 
 
 async def fill_parts(core: Core) -> None:
@@ -69,7 +70,7 @@ async def everything(core: Core) -> dict[UUID, tuple[object, ...]]:
 
 
 async def assert_sound(core: Core) -> None:
-    assert (await core.call(ops.Check())).problems == ()
+    assert (await core.call(storerequests.Check())).problems == ()
     assert not (await core.call(ops.Status())).read_only
 
 

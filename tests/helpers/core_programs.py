@@ -24,7 +24,7 @@ from uuid import UUID
 
 from helpers.core import Core, open_core
 from helpers.load import State
-from secretd import limits
+from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.model import Attributes, SealState, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store import sqlite
@@ -62,10 +62,10 @@ async def prepare_restore(directory: Path) -> None:
             await core.call(ops.SetXml(secret, SecretDocument(state.attributes)))
             await core.call(ops.SetValue(secret, SecretValue(_bytes_of(state))))
         with (directory / BACKUP).open("wb") as file:
-            part = await core.call(ops.Backup())
+            part = await core.call(storerequests.Backup())
             file.write(part.value.reveal())
             while not part.last:
-                part = await core.call(ops.Backup(part.backup))
+                part = await core.call(storerequests.Backup(part.backup))
                 file.write(part.value.reveal())
     (directory / "config").mkdir(mode=0o700)
     shutil.copy(old / "config" / "root.key", directory / "config" / "root.key")
@@ -79,9 +79,9 @@ async def restore(directory: Path) -> None:
         data, name = (directory / BACKUP).read_bytes(), None
         while len(data) > limits.VALUE_BYTES:
             part = SecretValue(data[: limits.VALUE_BYTES])
-            name = (await core.call(ops.Restore(part, name))).restore
+            name = (await core.call(storerequests.Restore(part, name))).restore
             data = data[limits.VALUE_BYTES :]
-        await core.call(ops.Restore(SecretValue(data), name, last=True))
+        await core.call(storerequests.Restore(SecretValue(data), name, last=True))
         say_answered()
 
 

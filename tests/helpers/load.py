@@ -22,6 +22,7 @@ from uuid import UUID
 
 from helpers.core import OWNER, make_seal
 from secretd import operations as ops
+from secretd import storerequests
 from secretd.client import AsyncClient, Client
 from secretd.core.checking import Checking
 from secretd.core.grantstore import Grants
@@ -322,7 +323,7 @@ async def _insist_on_wholeness(store: Store, seal: Seal) -> None:
     try:
         _insist(wholeness.is_whole, "the daemon would be read-only")
         checking = Checking(store, seal, Quotas(store, seal), Grants(store, seal), wholeness, InFlight())
-        checked = await checking.check(OWNER, ops.Check())
+        checked = await checking.check(OWNER, storerequests.Check())
         _insist(not checked.found, f"a check finds {checked.problems}")
     finally:
         wholeness.close()

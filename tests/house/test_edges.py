@@ -10,7 +10,23 @@ import pytest
 
 from helpers.tree import ROOT
 
-FOUNDATION = {"addresses", "errors", "fields", "grantrequests", "grants", "limits", "model", "operations", "requests"}
+FOUNDATION = {
+    "addresses",
+    "keyrequests",
+    "keys",
+    "lifecycle",
+    "lifecyclerequests",
+    "moments",
+    "errors",
+    "fields",
+    "grantrequests",
+    "grants",
+    "limits",
+    "model",
+    "operations",
+    "requests",
+    "storerequests",
+}
 """What everything may import."""
 
 EDGES = {
@@ -29,10 +45,16 @@ EDGES = {
     "fields": set(),
     "grantrequests": set(),
     "grants": set(),
+    "keyrequests": set(),
+    "keys": set(),
+    "lifecycle": set(),
+    "lifecyclerequests": set(),
     "limits": set(),
     "model": set(),
+    "moments": set(),
     "operations": set(),
     "requests": set(),
+    "storerequests": set(),
     "__init__": set(),
     "__main__": {"daemon"},
 }
