@@ -18,6 +18,7 @@ from typing import Protocol
 from uuid import UUID
 
 from secretd.errors import AccessDeniedError, ReadOnlyError
+from secretd.keys import KeyId, Tag
 from secretd.model import Attributes, Caller, Mode, Permission
 
 READ_ONLY_PERMISSIONS = frozenset({Permission.SEARCH, Permission.GETATTR, Permission.READ})
@@ -37,6 +38,20 @@ class Target:
     attributes: Attributes
 
 
+@dataclass(frozen=True, slots=True)
+class KeyTarget:
+    """The same of a key.
+
+    Attributes:
+        id: its id; None for whichever it is, and then no grant counts that names it by that, alone or by a pattern: so
+            a key whose id the daemon will make is reached by the grants for every key and for its tags alone.
+        tags: of the key as it is, or as it would be.
+    """
+
+    id: KeyId | None
+    tags: frozenset[Tag]
+
+
 class Everything(Enum):
     """Stands for a target: every secret there is or will be."""
 
@@ -45,14 +60,17 @@ class Everything(Enum):
 
 EVERYTHING = Everything.EVERYTHING
 
-Policy = Callable[[Caller, Permission, Target | Everything | None], bool]
-"""Whether a caller holds a permission: for a target, for every target, or where that is None for anything at all."""
+AnyTarget = Target | KeyTarget | Everything | None
+"""What a permission is asked for: a secret, a key, every secret, or where it is None anything at all."""
+
+Policy = Callable[[Caller, Permission, AnyTarget], bool]
+"""Whether a caller holds a permission for that."""
 
 
 class GrantRules(Protocol):
     """What grants say; core/matching.py has it."""
 
-    def allows(self, caller: Caller, permission: Permission, target: Target | Everything | None, now: float) -> bool:
+    def allows(self, caller: Caller, permission: Permission, target: AnyTarget, now: float) -> bool:
         """Whether a caller holds a permission, at a moment in seconds since 1970."""
 
 
@@ -60,7 +78,7 @@ def owner_only(mode: Mode, daemon_uid: int) -> Policy:
     """Make the default policy: everything to the daemon's own user (session) or to root (system)."""
     owner = 0 if mode is Mode.SYSTEM else daemon_uid
 
-    def policy(caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:  # noqa: ARG001
+    def policy(caller: Caller, permission: Permission, target: AnyTarget) -> bool:  # noqa: ARG001
         return caller.uid == owner
 
     return policy
@@ -74,7 +92,7 @@ def granted(owner: Policy, rules: Callable[[], GrantRules]) -> Policy:
         rules: gives the grants that are in force now.
     """
 
-    def policy(caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+    def policy(caller: Caller, permission: Permission, target: AnyTarget) -> bool:
         return owner(caller, permission, target) or rules().allows(caller, permission, target, time())
 
     return policy
@@ -96,7 +114,7 @@ class Access:
         self._owner = owner or policy
         self._require_known = require_known
 
-    def owns(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+    def owns(self, caller: Caller, permission: Permission, target: AnyTarget) -> bool:
         """Whether it is by the owner's right, and by no grant, that the caller holds this permission."""
         return self._owner(caller, permission, target)
 
@@ -121,7 +139,7 @@ class Access:
         self._require_known()
         raise AccessDeniedError("you may do nothing here: no permission was granted to you")
 
-    def require(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> None:
+    def require(self, caller: Caller, permission: Permission, target: AnyTarget) -> None:
         """The second step: the caller holds this permission for the target, for all, or with None for something.
 
         Raises:
@@ -134,7 +152,7 @@ class Access:
         self._require_known()
         raise AccessDeniedError(f"you do not hold the permission '{permission.value}'")
 
-    def allows(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+    def allows(self, caller: Caller, permission: Permission, target: AnyTarget) -> bool:
         """Whether the caller holds this permission for the target, for all, or with None for something."""
         if caller.read_only and permission not in READ_ONLY_PERMISSIONS:
             return False

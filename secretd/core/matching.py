@@ -23,7 +23,7 @@ from operator import is_
 from typing import Final
 from uuid import UUID
 
-from secretd.core.access import EVERYTHING, Everything, Target
+from secretd.core.access import EVERYTHING, AnyTarget, Target
 from secretd.core.patterns import Pattern, has_stars, pattern_of
 from secretd.grants import (
     EverySecret,
@@ -110,13 +110,14 @@ class _Reach:
                 case UsageLike():
                     self._usages.setdefault(scope.type, _Usages()).add(scope.pattern, until)
 
-    def reaches(self, target: Target | Everything | None, now: float) -> bool:
-        if now < self._everything:
-            return True
+    def reaches(self, target: AnyTarget, now: float) -> bool:
+        if type(target) is Target:
+            return now < self._everything or self._reaches_secret(target, now)
         if target is None:
             return now < self._something
-        if target is EVERYTHING or now >= self._something:
-            return False
+        return target is EVERYTHING and now < self._everything
+
+    def _reaches_secret(self, target: Target, now: float) -> bool:
         if self._secrets and now < self._secrets.get(target.secret, _NEVER):
             return True
         usage = target.attributes.usage
@@ -149,10 +150,10 @@ class _Holding:
         by_content = self._running.setdefault(executable.path, {None: _Reach()})
         by_content.setdefault(executable.sha256, _Reach()).add(scopes, until)
 
-    def reaches(self, target: Target | Everything | None, now: float) -> bool:
+    def reaches(self, target: AnyTarget, now: float) -> bool:
         return self._freely.reaches(target, now)
 
-    def reaches_running(self, process: Process, target: Target | Everything | None, now: float) -> bool:
+    def reaches_running(self, process: Process, target: AnyTarget, now: float) -> bool:
         if self._narrowly is None or not self._narrowly.reaches(target, now):
             return False
         executable = process.executable()
@@ -209,7 +210,7 @@ class _Party:
             self._made[its] = _Holding(giving)
         return self._made[its]
 
-    def reaches_by(self, grant: Grant, process: Process | None, target: Target | Everything | None, now: float) -> bool:
+    def reaches_by(self, grant: Grant, process: Process | None, target: AnyTarget, now: float) -> bool:
         """Whether by one of its grants, as if there were no other, a process of its reaches a target."""
         return (
             now < _end_of(grant)
@@ -264,7 +265,7 @@ class Rules:
             self._parties[kind][key] = known if known is not None and known.is_of(its) else _Party(its)
         self._units_holding: dict[Permission, Mapping[_Key, _Holding]] = {}
 
-    def allows(self, caller: Caller, permission: Permission, target: Target | Everything | None, now: float) -> bool:
+    def allows(self, caller: Caller, permission: Permission, target: AnyTarget, now: float) -> bool:
         """Whether grants allow it, of themselves: what a kind of connection forbids is not looked at.
 
         Args:
@@ -286,9 +287,7 @@ class Rules:
             holdings = (*holdings, of_unit)
         return any(holding.reaches_running(process, target, now) for holding in holdings)
 
-    def granting(
-        self, caller: Caller, permission: Permission, target: Target | Everything | None, now: float
-    ) -> Iterator[Grant]:
+    def granting(self, caller: Caller, permission: Permission, target: AnyTarget, now: float) -> Iterator[Grant]:
         """Name the grants that allow it, each of itself; slower than ``allows``, and of one mind with it.
 
         Each is looked at when it is asked for: who wants only the first of many does not pay for all.

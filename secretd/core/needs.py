@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secretd import operations as ops
-from secretd.core.access import Access, Everything, Policy, Target
+from secretd.core.access import Access, AnyTarget, Policy, Target
 from secretd.core.matching import all_of
 from secretd.core.trial import Trial
 from secretd.errors import SecretdError
@@ -85,7 +85,7 @@ class Case:
 def _everything(asked: list[Asked]) -> Policy:
     """Make a policy that grants everything, and notes what was asked."""
 
-    def policy(_: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+    def policy(_: Caller, permission: Permission, target: AnyTarget) -> bool:
         asked.append(Asked(permission, target if isinstance(target, Target) else None))
         return True
 
@@ -95,7 +95,7 @@ def _everything(asked: list[Asked]) -> Policy:
 def _only(held: Collection[Asked]) -> Policy:
     """Make a policy that grants these, with what they come to, and nothing else."""
 
-    def policy(_: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+    def policy(_: Caller, permission: Permission, target: AnyTarget) -> bool:
         about = _attributes(target)
         there = frozenset(name for name, on in (one.question for one in held) if name and about in (None, on))
         return permission in all_of(there)
@@ -103,5 +103,5 @@ def _only(held: Collection[Asked]) -> Policy:
     return policy
 
 
-def _attributes(target: Target | Everything | None) -> Attributes | None:
+def _attributes(target: AnyTarget) -> Attributes | None:
     return target.attributes if isinstance(target, Target) else None

@@ -10,7 +10,7 @@ from itertools import islice
 from time import time
 
 from secretd import limits
-from secretd.core.access import Access, Everything, Target
+from secretd.core.access import Access, AnyTarget
 from secretd.core.grantstore import Grants
 from secretd.grantrequests import Held, NamedGrant
 from secretd.model import Caller, Permission
@@ -39,7 +39,7 @@ class Sources:
         self._access = access
         self._grants = grants
 
-    def of(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> Source:
+    def of(self, caller: Caller, permission: Permission, target: AnyTarget) -> Source:
         """Say by what the caller holds a permission: for the target, for all, or with None for something."""
         if not self._access.allows(replace(caller, read_only=False), permission, target):
             return Source()
@@ -50,7 +50,7 @@ class Sources:
         held = ((one, self._of_what_is_held(caller, one, None)) for one in self._access.held(caller))
         return tuple(Held(permission, source.owner, source.grants) for permission, source in held)
 
-    def _of_what_is_held(self, caller: Caller, permission: Permission, target: Target | Everything | None) -> Source:
+    def _of_what_is_held(self, caller: Caller, permission: Permission, target: AnyTarget) -> Source:
         if self._access.owns(caller, permission, target):
             return Source(owner=True)
         granting = self._grants.rules.granting(caller, permission, target, time())
