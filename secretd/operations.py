@@ -65,6 +65,7 @@ from secretd.keyrequests import (
     KeyUpdate,
     Rewrap,
 )
+from secretd.lifecycle import OutOfUse
 from secretd.lifecyclerequests import (
     SecretArchive,
     SecretAttach,
@@ -220,6 +221,7 @@ class Entry:
     private: Annotated[bool, Help("whether its value is revealed to no ordinary caller")]
     has_value: Annotated[bool, Help("whether it has a value")]
     usage: Annotated[Usage | None, Help("what it is for")] = None
+    out_of_use: Annotated[OutOfUse | None, Help("why lists leave it out, unless they are asked for it")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,7 @@ class List(Request[Listed]):
     ephemeral: Annotated[bool | None, Help("only those that are, or are not, ephemeral")] = None
     private: Annotated[bool | None, Help("only those that are, or are not, private")] = None
     usage_type: Annotated[UsageType | None, Help("only those with a usage of this type")] = None
+    archived: Annotated[bool, Help("also those that are archived, or wait for their deletion")] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +286,7 @@ class Count(Request[Counted]):
 
     ephemeral: Annotated[bool | None, Help("only those that are, or are not, ephemeral")] = None
     private: Annotated[bool | None, Help("only those that are, or are not, private")] = None
+    archived: Annotated[bool, Help("also those that are archived, or wait for their deletion")] = False
 
 
 @dataclass(frozen=True, slots=True)
