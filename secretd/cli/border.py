@@ -49,7 +49,7 @@ def run_command(group: click.Group, words: Sequence[str], invocation: Invocation
         return error.exit_code
     except SecretdError as error:
         command = next((word for word in words if word in group.commands), None)
-        complain(place + error.message, _spoken_in(program, advice_for(error, command)))
+        complain(place + error.message, spoken_in(invocation, advice_for(error, command)))
         return error.exit_status
     except OSError as error:
         complain(place + os.strerror(error.errno or 0), None)
@@ -81,6 +81,6 @@ def _usage_advice(error: click.ClickException) -> str | None:
     return f"{context.command_path} --help says more." if context.command_path else "help says more."
 
 
-def _spoken_in(program: str, advice: str | None) -> str | None:
+def spoken_in(invocation: Invocation, advice: str | None) -> str | None:
     """Name commands as they are typed where the advice is read: in a shell without the program's name."""
-    return advice if program or advice is None else advice.replace(f"{PROGRAM} ", "")
+    return advice.replace(f"{PROGRAM} ", "") if advice and invocation.kept else advice

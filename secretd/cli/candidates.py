@@ -1,4 +1,4 @@
-"""What a word that names something may become: ids, usages and grants, asked from the daemon while somebody waits.
+"""What a word that names something may become: ids, usages, grants, keys; asked from the daemon while one waits.
 
 Nobody waits longer than two seconds, and nothing that goes wrong is said in the middle of a line.  Either all that
 fit are given or nothing: of some that fit, a shell would complete what they happen to have in common.
@@ -22,10 +22,11 @@ from secretd.cli.users import grantable_names
 from secretd.errors import SecretdError
 from secretd.grantrequests import GrantList
 from secretd.grants import Grant, PrincipalKind
+from secretd.keyrequests import KeyEntry, KeyList
 from secretd.model import UsageType
 from secretd.operations import Entry, List, Request
 
-FoundT = TypeVar("FoundT", Entry, Grant)
+FoundT = TypeVar("FoundT", Entry, Grant, KeyEntry)
 
 _CONNECT_AND_ASK_S = 1.0
 """How long to wait for a connection, and how long for the answers."""
@@ -79,6 +80,18 @@ def grants(invocation: Invocation, begun: str) -> list[CompletionItem[str]]:
         CompletionItem(grant.name, help=output.describe_principal(grant.principal))
         for grant in _all(grant for grant in given if grant.name.startswith(begun))
     ]
+
+
+def keys(invocation: Invocation, begun: str) -> list[CompletionItem[str]]:
+    """Give the ids of keys that begin so, also of those that are out of use, each with what it is for.
+
+    Args:
+        invocation: says which daemon is asked.
+        begun: the word so far.
+    """
+    listed = (entry for page in _until_late(invocation, KeyList(archived=True)) for entry in page.entries)
+    entries = _all(entry for entry in listed if entry.key.startswith(begun))
+    return [CompletionItem(entry.key, help=entry.description) for entry in entries]
 
 
 def accounts(kind: PrincipalKind, begun: str) -> list[CompletionItem[str]]:

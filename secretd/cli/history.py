@@ -21,7 +21,7 @@ from typing import Any
 import click
 from xdg import BaseDirectory
 
-from secretd.cli.parameters import DigestType, SocketType, UuidType
+from secretd.cli.parameters import DigestType, KeyIdType, SocketType, UuidType
 
 _MOST_LINES = 1_000
 
@@ -61,6 +61,8 @@ def _is_harmless(kind: click.ParamType[Any], word: str) -> bool:
 
 _JUDGES: dict[type, Callable[[Any, str], object]] = {
     UuidType: lambda _, word: _DASHED.fullmatch(word),
+    # The name of a key could be a password in the wrong place.
+    KeyIdType: lambda _, word: _DASHED.fullmatch(word),
     DigestType: lambda _, word: _DIGEST.fullmatch(word),
     click.IntRange: lambda _, word: word.isdecimal(),
     click.Choice: lambda kind, word: word in kind.choices,

@@ -9,6 +9,7 @@ import secrets
 import signal
 import stat
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,9 +50,23 @@ class NewFile:
             raise click.ClickException("the file cannot be read back as it was written; nothing was kept of it")
 
 
+class WhatIsThere(Enum):
+    """What becomes of a file that has the new one's name already."""
+
+    REPLACED = "replaced"
+    REPLACED_ALIKE = "replaced-alike"
+    """Replaced by one of its owner, group and mode; it has to be there."""
+    KEPT = "kept"
+    """It stays, and no new one is written."""
+
+
 @contextlib.contextmanager
-def new_file(path: Path) -> Iterator[NewFile]:
-    """Give a file to be written, mode 0600; it takes the place of what is there once the block has ended well.
+def new_file(path: Path, there: WhatIsThere = WhatIsThere.REPLACED) -> Iterator[NewFile]:
+    """Give a file to be written, mode 0600, which has its name once the block has ended well.
+
+    Args:
+        path: its name.
+        there: what becomes of what has that name already.
 
     Raises:
         click.BadParameter: it cannot be made there.
@@ -59,12 +74,14 @@ def new_file(path: Path) -> Iterator[NewFile]:
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
-        with _ended_in_order(), os.fdopen(_made(path, beside), "w+b") as file:
+        with _ended_in_order(), os.fdopen(_made(path, beside, there), "w+b") as file:
             try:
+                if there is WhatIsThere.REPLACED_ALIKE:
+                    _make_alike(path, file.fileno())
                 written = NewFile(file)
                 yield written
                 written.finish()
-                beside.replace(path)
+                _name(path, beside, there)
             finally:
                 beside.unlink(missing_ok=True)
         _sync(path.parent)
@@ -72,14 +89,33 @@ def new_file(path: Path) -> Iterator[NewFile]:
         raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
 
 
-def _made(path: Path, beside: Path) -> int:
+def _made(path: Path, beside: Path, there: WhatIsThere) -> int:
     """Open a new file beside one that may be there already."""
+    if there is WhatIsThere.KEPT and os.path.lexists(path):
+        raise click.BadParameter(f"cannot write {path}: it is there already.")
     if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
         raise click.BadParameter(f"cannot write {path}: it is no plain file, which alone would be replaced.")
     try:
         return os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise click.BadParameter(f"cannot write {path}: {error.strerror}.") from None
+
+
+def _make_alike(path: Path, descriptor: int) -> None:
+    """Give a new file the owner, the group and the mode of one that is there."""
+    before, now = path.lstat(), os.fstat(descriptor)
+    if (before.st_uid, before.st_gid) != (now.st_uid, now.st_gid):
+        os.fchown(descriptor, before.st_uid, before.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+
+
+def _name(path: Path, beside: Path, there: WhatIsThere) -> None:
+    """Give a whole file its name."""
+    if there is WhatIsThere.KEPT:
+        # Unlike a rename, this fails if the name was taken meanwhile.
+        path.hardlink_to(beside)
+    else:
+        beside.replace(path)
 
 
 @contextlib.contextmanager

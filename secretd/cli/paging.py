@@ -8,9 +8,10 @@ from typing import Any, TypeVar, cast
 
 from secretd.client import Client
 from secretd.grantrequests import GrantsListed
+from secretd.keyrequests import KeysListed
 from secretd.operations import Listed, Request
 
-PageT = TypeVar("PageT", Listed, GrantsListed)
+PageT = TypeVar("PageT", Listed, GrantsListed, KeysListed)
 
 
 def pages(client: Client, first: Request[PageT]) -> Iterator[PageT]:

@@ -17,6 +17,7 @@ import click
 from secretd.addresses import LIBVIRT_SOCKETS, NATIVE
 from secretd.errors import InvalidDocumentError
 from secretd.fields import fields_of
+from secretd.keys import KeyId, key_id_of
 from secretd.model import Digest, UsageType
 from secretd.operations import Reply, Request
 
@@ -55,6 +56,43 @@ class UuidType(click.ParamType[UUID]):
         return ids(ctx.obj, incomplete)
 
 
+class KeyIdType(click.ParamType[KeyId]):
+    """The id of a key."""
+
+    name = "key"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> KeyId:
+        """Take a UUID in either case, or a name."""
+        key = key_id_of(str(value))
+        if key is None:
+            self.fail("this is no key's id: a UUID, or 3 to 32 letters, digits, '_', '.' and '-'.", param, ctx)
+        return key
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002  # as click calls it
+        incomplete: str,
+    ) -> list[CompletionItem[str]]:
+        """Ask the daemon which ids begin so."""
+        from secretd.cli.candidates import keys  # noqa: PLC0415  # only who completes pays for it
+
+        return keys(ctx.obj, incomplete)
+
+
+class PairType(click.ParamType[tuple[str, str]]):
+    """A name and a text, with the first ``=`` between them."""
+
+    name = "pair"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Take them apart; the text may be empty, the name may not."""
+        name, between, text = str(value).partition("=")
+        if not (name and between):
+            self.fail("it is a name and a text, as NAME=TEXT.", param, ctx)
+        return name, text
+
+
 class FileType(click.Path):
     """The name of a file, or ``-`` for standard input."""
 
@@ -86,7 +124,7 @@ class SocketType(click.ParamType[Path]):
 
 
 class DigestType(click.ParamType[Digest]):
-    """The digest of a secret."""
+    """The digest of a secret or a key."""
 
     name = "digest"
 
@@ -170,8 +208,16 @@ def on_the_command_line(parameter: str) -> Iterator[None]:
 ID: dict[str, Any] = {"metavar": "ID", "type": UuidType()}
 """The settings of what names a secret."""
 
+KEY: dict[str, Any] = {"metavar": "ID", "type": KeyIdType()}
+"""The settings of what names a key."""
+
+PAIR: dict[str, Any] = {"metavar": "NAME=TEXT", "type": PairType(), "multiple": True}
+"""The settings of an option that may be repeated, each time with another name."""
+
 FILE: dict[str, Any] = {"metavar": "FILE", "type": FileType()}
 """The settings of what names a file, or standard input."""
+
+key_argument = click.argument("key", **KEY)
 
 secret_argument = named_argument("secret", **ID)
 
