@@ -3,10 +3,12 @@
 How a field is written follows from its type alone:
 
     UUID, Digest, bool, int, an Enum    an attribute (``secret='...'``, ``private='yes'``, ``limit='10'``)
+    KeyId, datetime                     an attribute (``key='nightly'``, ``due='2027-12-31T23:59:59Z'``)
     str                                 a child element with text
-    Usage, SecretDocument, SecretValue  ``<usage>``, ``<secret>``, ``<value>``
-    Grant                               ``<grant>``
-    a tuple of a dataclass              one child element each, named by the class, written by these rules
+    SecretValue, Blob                   a child element with base64
+    Usage, SecretDocument               ``<usage>``, ``<secret>``
+    Grant, KeyDocument                  ``<grant>``, ``<key>``
+    a tuple of a dataclass              one child element each, named by the field, written by these rules
 
 Names have ``-`` in XML where Python has ``_``; a field with a default may be left out.
 """

@@ -59,6 +59,12 @@ KEY_DESCRIPTION_BYTES = Limit(
 KEY_TAGS = Limit(50, "tags", source="AWS KMS has as many", seen="invalid-document")
 TAG_NAME_CHARACTERS = Limit(128, "characters", source="AWS KMS has as many", seen="invalid-document")
 TAG_TEXT_CHARACTERS = Limit(256, "characters", source="AWS KMS has as many", seen="invalid-document")
+KEY_DOCUMENT_BYTES = Limit(
+    131_072,
+    "bytes",
+    source="ours; with description and tags at their longest, and each character escaped so, a document stays under it",
+    seen="invalid-xml",
+)
 ROTATION_DAYS = Limit(3_650, "days", source="ours; ten years", seen="invalid-document")
 KEY_VERSIONS = Limit(
     512, "versions", source="ours; of one key: of a year and a half, if one is made a day", seen="quota"
@@ -81,7 +87,7 @@ BLOB_BYTES = Limit(
     65_609,
     "bytes",
     source="VALUE_BYTES, and what docs/storage-format.md puts around it for the longest id",
-    seen="decryption-failed",
+    seen="invalid-request",
 )
 KDF_MEMORY_BYTES = Limit(
     268_435_456,

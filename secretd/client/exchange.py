@@ -22,22 +22,14 @@ from dataclasses import dataclass, field
 
 from secretd import limits
 from secretd.documents.events import is_event, read_event
-from secretd.documents.messages import ReplyDocument, read_reply, write_request
+from secretd.documents.messages import ReplyDocument, carried_in, read_reply, write_request
 from secretd.errors import InvalidValueError, RemoteProtocolError, SecretdError
-from secretd.fields import fields_of
 from secretd.model import SecretValue
-from secretd.operations import OPERATIONS, Event, Reply, Request, Subscribe
+from secretd.operations import Event, Reply, Request, Subscribe
 from secretd.wire.memfd import read_value, seal_value
 from secretd.wire.native import Message, NativeFraming
 from secretd.wire.outgoing import Outgoing
 from secretd.wire.stream import Pause
-
-_VALUE_FIELDS: dict[type[Request[Reply]], str] = {
-    operation.request: field.name
-    for operation in OPERATIONS
-    for field in fields_of(operation.request)
-    if field.type is SecretValue
-}
 
 
 @dataclass(slots=True)
@@ -84,10 +76,10 @@ class Exchange:
             OSError: its value needs a descriptor, and none is to be had.
         """
         serial = self._allot()
-        field = _VALUE_FIELDS.get(type(request)) if self._descriptors else None
-        body = write_request(serial, request, descriptor=self._descriptors, value_by_descriptor=field is not None)
+        carried = carried_in(request) if self._descriptors else None
+        body = write_request(serial, request, descriptor=self._descriptors, value_by_descriptor=carried is not None)
         # Sealed before it is framed, as what is framed counts as sent; and what has a descriptor is never too long.
-        descriptor = None if field is None else seal_value(getattr(request, field))
+        descriptor = None if carried is None else seal_value(carried)
         data = self._framing.send(body)
         self._pending[serial] = _Pending(self._framing.sent, type(request))
         self._serials[self._framing.sent] = serial

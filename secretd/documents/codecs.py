@@ -17,13 +17,15 @@ from secretd import limits
 from secretd.documents.diagnosis import place
 from secretd.documents.escape import escape
 from secretd.documents.grant import grant_from, write_grant_compactly
+from secretd.documents.key import key_from, write_key_compactly
 from secretd.documents.scalars import Scalar, scalar_of
 from secretd.documents.secret import secret_from, usage_from, write_secret_compactly, write_usage
-from secretd.documents.shapes import tag_of
-from secretd.documents.values import value_from, write_value
+from secretd.documents.shapes import may_be_carried, tag_of
+from secretd.documents.values import blob_from, value_from, write_blob, write_value
 from secretd.errors import InvalidDocumentError
 from secretd.fields import Field, fields_of
 from secretd.grants import Grant
+from secretd.keys import Blob, KeyDocument
 from secretd.model import SecretDocument, SecretValue, Usage, check_text
 
 Reader = Callable[[etree._Element, SecretValue | None], Any]
@@ -85,6 +87,7 @@ class Codec:
         Raises:
             InvalidDocumentError: a text in it is too long.
             InvalidValueError: see values.value_from().
+            InvalidRequestError: see values.blob_from(), or a part of it refuses what it is made of.
         """
         given: dict[str, Any] = {}
         for attribute in self._attributes:
@@ -125,7 +128,9 @@ class Codec:
         return f"{start}>{''.join(children)}</{self._tag}>" if children else f"{start}/>"
 
 
-def _text(tag: str) -> tuple[Reader, Writer]:
+def _text(item: Field) -> tuple[Reader, Writer]:
+    tag = item.xml_name
+
     def write(text: str, _: bool) -> str:
         check_text(text, f"<{tag}>", limits.MESSAGE_BYTES)
         return f"<{tag}>{escape(text)}</{tag}>"
@@ -137,18 +142,33 @@ _MODEL: Mapping[type, tuple[Reader, Writer]] = MappingProxyType(
     {
         SecretDocument: (lambda element, _: secret_from(element), lambda document, _: write_secret_compactly(document)),
         Usage: (lambda element, _: usage_from(element), lambda usage, _: write_usage(usage)),
+        KeyDocument: (lambda element, _: key_from(element), lambda key, _: write_key_compactly(key)),
         Grant: (lambda element, _: grant_from(element), lambda grant, _: write_grant_compactly(grant)),
-        SecretValue: (value_from, lambda value, by_descriptor: write_value(value, descriptor=by_descriptor)),
     }
 )
-"""How the nouns of the model are read and written, wherever they stand."""
+"""How the nouns of the model that name their own element are read and written, wherever they stand."""
+
+
+def _value(item: Field) -> tuple[Reader, Writer]:
+    tag, carried = item.xml_name, may_be_carried(item)
+    return value_from, lambda value, by_descriptor: write_value(tag, value, descriptor=carried and by_descriptor)
+
+
+def _blob(item: Field) -> tuple[Reader, Writer]:
+    return lambda element, _: blob_from(element), lambda blob, _: write_blob(item.xml_name, blob)
+
+
+_NAMED: Mapping[type, Callable[[Field], tuple[Reader, Writer]]] = MappingProxyType(
+    {str: _text, SecretValue: _value, Blob: _blob}
+)
+"""How what is written as an element that the field names is read and written."""
 
 
 def _child(item: Field) -> _Child:
     if item.type in _MODEL:
         read, write = _MODEL[item.type]
-    elif item.type is str:
-        read, write = _text(item.xml_name)
+    elif item.type in _NAMED:
+        read, write = _NAMED[item.type](item)
     else:
         part = Codec(item.type, item.xml_name)
         read, write = part.read, part.write

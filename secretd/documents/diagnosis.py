@@ -97,6 +97,8 @@ def _usage(usage: etree._Element) -> Iterator[str]:
     kind = USAGE_TYPE.parse(usage.get("type", ""))
     wanted = USAGE_CHILDREN.get(kind)
     parent = usage.getparent()
+    if parent is not None and parent.tag == "key":
+        return
     if parent is not None and parent.tag == "scope":
         if wanted is None and "pattern" in usage.attrib:
             yield f"<usage> of type {kind.value} may not have the attribute pattern"

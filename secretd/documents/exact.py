@@ -26,9 +26,10 @@ from secretd.documents.values import decode
 from secretd.errors import SecretdError
 from secretd.fields import Field, fields_of
 from secretd.grants import Grant
+from secretd.keys import Blob, KeyDocument
 from secretd.model import Attributes, SecretDocument, SecretValue, Usage
 
-_SCALAR = "([0-9A-Za-z-]+)"
+_SCALAR = "([0-9A-Za-z:._-]+)"
 TEXT = "[ -%'-;=?-~]+"
 """Printable ASCII but ``&``, ``<`` and ``>``."""
 
@@ -135,8 +136,8 @@ class ExactReader:
 
 
 def has_exact_form(record: type) -> bool:
-    """Whether the messages that carry a dataclass have a form here: those with a grant, which are seldom, have none."""
-    return all(item.type is not Grant for item in fields_of(record))
+    """Whether messages that carry a dataclass have a form here: those with a grant or a key are seldom, and have none."""
+    return all(item.type not in (Grant, KeyDocument) for item in fields_of(record))
 
 
 def _optional(pattern: str, item: Field) -> str:
@@ -171,17 +172,26 @@ _MODEL: Mapping[type, tuple[str, int, Callable[[Groups], Any]]] = MappingProxyTy
     {
         SecretDocument: (_SECRET, 8, _secret),
         Usage: (_USAGE, 4, _usage),
-        SecretValue: ("<value>([^<]+)</value>", 1, lambda groups: SecretValue(_sure(decode(groups[0])))),
     }
 )
-"""How the nouns of the model are spelt and read: the pattern, its groups, the reader."""
+"""How the nouns of the model that name their own element are spelt and read: the pattern, its groups, the reader."""
+
+_NAMED: Mapping[type, tuple[str, Callable[[str], Any]]] = MappingProxyType(
+    {
+        str: (TEXT, lambda text: text),
+        SecretValue: ("[^<]+", lambda text: SecretValue(_sure(decode(text)))),
+        Blob: ("[^<]+", lambda text: Blob(_sure(decode(text)))),
+    }
+)
+"""How what is written as an element that the field names is spelt and read: the pattern of its text, the reader."""
 
 
 def _child(item: Field) -> _Child:
     if item.many:
         return _many(item)
-    if item.type is str:
-        return _Child(item.name, f"<{item.xml_name}>({TEXT})</{item.xml_name}>", 1, lambda groups: groups[0])
+    if item.type in _NAMED:
+        pattern, read = _NAMED[item.type]
+        return _Child(item.name, f"<{item.xml_name}>({pattern})</{item.xml_name}>", 1, lambda groups: read(groups[0]))
     return _Child(item.name, *_MODEL[item.type])
 
 

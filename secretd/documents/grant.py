@@ -16,9 +16,9 @@ from lxml import etree
 
 from secretd import limits
 from secretd.documents.escape import escape, escape_attribute
-from secretd.documents.scalars import UUID_TEXT
+from secretd.documents.scalars import MOMENT, UUID_TEXT
 from secretd.documents.secret import placed
-from secretd.documents.shapes import GRANT, GRANT_ID, GRANT_TIME, PERMISSION, PERMISSION_SET, USAGE_TYPE
+from secretd.documents.shapes import GRANT, GRANT_ID, PERMISSION, PERMISSION_SET, USAGE_TYPE
 from secretd.documents.validation import Grammar, read_strictly
 from secretd.grants import (
     PERMISSIONS_OF,
@@ -74,7 +74,7 @@ def grant_from(grant: etree._Element) -> Grant:
         principal=_principal_from(grant.iterfind("principal/*")),
         permissions=_permissions_from(grant),
         scopes=tuple(_SCOPES[str(scope.tag)](scope) for scope in grant.iterfind("scope/*")),
-        expires=None if expires is None else GRANT_TIME.parse(expires),
+        expires=None if expires is None else MOMENT.parse(expires),
     )
 
 
@@ -135,7 +135,7 @@ def _lines(grant: Grant) -> Iterator[tuple[int, str]]:
     yield from ((2, _scope_line(scope)) for scope in grant.scopes)
     yield 1, "</scope>"
     if grant.expires is not None:
-        yield 1, f"<expires>{GRANT_TIME.format(grant.expires)}</expires>"
+        yield 1, f"<expires>{MOMENT.format(grant.expires)}</expires>"
     yield 0, "</grant>"
 
 

@@ -30,7 +30,7 @@ from secretd.documents.escape import escape
 from secretd.documents.exact import ExactForm, ExactReader, has_exact_form
 from secretd.documents.scalars import YES_NO
 from secretd.documents.scan import Scanned, UnknownName, scan
-from secretd.documents.shapes import ERROR_CODE, ORDINAL, REPLY, REQUEST, SERIAL
+from secretd.documents.shapes import ERROR_CODE, ORDINAL, REPLY, REQUEST, SERIAL, may_be_carried
 from secretd.documents.validation import Grammar, parse, read_strictly
 from secretd.documents.values import by_descriptor
 from secretd.errors import (
@@ -41,6 +41,7 @@ from secretd.errors import (
     SecretdError,
     UnknownOperationError,
 )
+from secretd.fields import fields_of
 from secretd.model import SecretValue
 from secretd.operations import BY_NAME, BY_REQUEST, OPERATIONS, Operation, Reply, Request
 
@@ -60,6 +61,14 @@ _EXACT_REPLY = ExactReader(
     "</reply>",
     {row.name: ExactForm(row.reply, row.name) for row in OPERATIONS if has_exact_form(row.reply)},
 )
+
+_CARRIED: Mapping[type, str] = {
+    record: item.name
+    for operation in OPERATIONS
+    for record in (operation.request, operation.reply)
+    for item in fields_of(record)
+    if may_be_carried(item)
+}
 
 _Read = Callable[[SecretValue | None], Any]
 """Reads what a document holds; the value is what came in a descriptor beside it."""
@@ -148,6 +157,12 @@ class ReplyDocument:
         if self.name != name:
             raise RemoteProtocolError(f"line {self.line}: <{self.name}> does not answer <{name}>")
         return cast(ReplyT, self._read(carried))
+
+
+def carried_in(message: Request[Reply] | Reply) -> SecretValue | None:
+    """Give what may travel by descriptor of a request or a reply: its value, if it has one."""
+    name = _CARRIED.get(type(message))
+    return None if name is None else cast("SecretValue | None", getattr(message, name))
 
 
 def open_request(body: bytes) -> RequestDocument:

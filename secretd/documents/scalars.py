@@ -11,12 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
 from secretd.fields import Field, Help
+from secretd.keys import KeyId, key_id_of
 from secretd.model import Digest
+from secretd.moments import format_time, parse_time
 
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BARE_UUID = re.compile("[0-9a-fA-F]{32}")
@@ -91,6 +94,8 @@ def enumeration(members: type[Enum]) -> Scalar:
 UUID_TEXT = Scalar("a UUID", '<ref name="uuid"/>', parse_uuid, str)
 LIBVIRT_UUID = Scalar("a UUID", '<ref name="libvirt-uuid"/>', parse_libvirt_uuid, str)
 YES_NO = Scalar("yes or no", '<ref name="yes-no"/>', parse_yes_no, lambda value: "yes" if value else "no")
+MOMENT = Scalar("a moment like 2027-12-31T23:59:59Z", '<ref name="moment"/>', parse_time, format_time)
+KEY_ID = Scalar("a UUID or a name of a key", '<ref name="key-id"/>', key_id_of, str)
 _DIGEST_TEXT = Scalar(
     "a digest of 32 lower-case hex digits",
     '<ref name="digest"/>',
@@ -107,6 +112,8 @@ def _bounded(bounds: Help) -> Scalar:
 _SCALARS: dict[object, Callable[[Help], Scalar]] = {
     UUID: lambda _: UUID_TEXT,
     Digest: lambda _: _DIGEST_TEXT,
+    KeyId: lambda _: KEY_ID,
+    datetime: lambda _: MOMENT,
     bool: lambda _: YES_NO,
     int: _bounded,
 }
@@ -116,7 +123,7 @@ def scalar_of(field: Field) -> Scalar | None:
     """Give how a field is written as an attribute, or None if it is written as an element."""
     if field.many:
         return None
-    # First: Digest is no class, which issubclass() would not take.
+    # First: Digest and KeyId are no classes, which issubclass() would not take.
     if field.type in _SCALARS:
         return _SCALARS[field.type](field.help)
     return enumeration(field.type) if issubclass(field.type, Enum) else None

@@ -1,8 +1,8 @@
 """What may stand in each element: attributes, children, text. The table of operations says it, here it is spelt out.
 
 Two readers need it: schema.py makes the schemas from it, and diagnosis.py finds out what is wrong with a
-document that a schema refused.  The patterns of the secret, of its usage and of the grant are written by hand
-(schemas/secret.rng, grant.rng); their shapes here serve the diagnosis alone.
+document that a schema refused.  The patterns of the secret, of its usage, of the key and of the grant are written by
+hand (schemas/secret.rng, key.rng, grant.rng); their shapes here serve the diagnosis alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from secretd import limits
-from secretd.documents.scalars import LIBVIRT_UUID, UUID_TEXT, YES_NO, Scalar, enumeration, number, one_of, scalar_of
+from secretd.documents.scalars import (
+    KEY_ID,
+    LIBVIRT_UUID,
+    MOMENT,
+    UUID_TEXT,
+    YES_NO,
+    Scalar,
+    enumeration,
+    number,
+    one_of,
+    scalar_of,
+)
 from secretd.errors import WIRE_ERRORS
 from secretd.fields import Field, fields_of
 from secretd.grants import (
@@ -23,8 +34,8 @@ from secretd.grants import (
     is_service,
     is_sha256,
 )
+from secretd.keys import Blob, KeyDocument, KeyUsage
 from secretd.model import Permission, SecretDocument, SecretValue, Usage, UsageType
-from secretd.moments import format_time, parse_time
 from secretd.operations import EVENTS, OPERATIONS
 
 
@@ -52,7 +63,7 @@ class Shape:
     Attributes:
         attributes, children: by name.
         text: what its text must be; None if it may hold no text but white space.
-        definition: the name in secret.rng of the pattern that says the same.
+        definition: the name in secret.rng, key.rng or grant.rng of the pattern that says the same.
     """
 
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
@@ -97,17 +108,31 @@ SECRET = Shape(
 
 
 def _judged(phrase: str, name: str, judge: Callable[[str], bool]) -> Scalar:
-    """Make the scalar of the texts that pass; ``name`` is that of the pattern in grant.rng that says the same."""
-    return Scalar(phrase, f'<ref name="grant.{name}"/>', lambda text: text if judge(text) else None, str)
+    """Make the scalar of the texts that pass; ``name`` is that of the pattern that says the same."""
+    return Scalar(phrase, f'<ref name="{name}"/>', lambda text: text if judge(text) else None, str)
 
 
-GRANT_NAME = _judged("a name of letters, digits, '.', '_' and '-'", "name", is_grant_name)
+KEY_USAGE = enumeration(KeyUsage)
+TAG_NAME = _judged("the name of a tag", "key.tag-name", bool)
+ROTATION_DAYS = number(1, limits.ROTATION_DAYS)
+KEY = Shape(
+    {"exportable": Attribute(YES_NO)},
+    {
+        "id": Child(Shape(text=KEY_ID)),
+        "usage": Child(Shape(text=KEY_USAGE)),
+        "description": Child(_TEXT),
+        "tag": Child(Shape({"name": Attribute(TAG_NAME, required=True)}, text=_TEXT.text), many=True),
+        "rotation": Child(Shape({"days": Attribute(ROTATION_DAYS, required=True)})),
+    },
+    definition="key",
+)
+
+GRANT_NAME = _judged("a name of letters, digits, '.', '_' and '-'", "grant.name", is_grant_name)
 GRANT_ID = number(0, LARGEST_ID)
-GRANT_UNIT = _judged("the name of a service", "unit", is_service)
-GRANT_PATH = _judged("a path", "path", bool)
-GRANT_SHA256 = _judged("64 lower-case hex digits", "sha256", is_sha256)
-GRANT_PATTERN = _judged("a pattern", "pattern", bool)
-GRANT_TIME = Scalar("a moment like 2027-12-31T23:59:59Z", '<ref name="grant.time"/>', parse_time, format_time)
+GRANT_UNIT = _judged("the name of a service", "grant.unit", is_service)
+GRANT_PATH = _judged("a path", "grant.path", bool)
+GRANT_SHA256 = _judged("64 lower-case hex digits", "grant.sha256", is_sha256)
+GRANT_PATTERN = _judged("a pattern", "grant.pattern", bool)
 PERMISSION = enumeration(Permission)
 PERMISSION_SET = enumeration(PermissionSet)
 
@@ -142,7 +167,7 @@ GRANT = Shape(
         "principal": Child(_PRINCIPAL, required=True),
         "allow": Child(_ALLOW, required=True),
         "scope": Child(_SCOPE, required=True),
-        "expires": Child(Shape(text=GRANT_TIME)),
+        "expires": Child(Shape(text=MOMENT)),
     },
     definition="grant",
 )
@@ -152,7 +177,7 @@ _MODEL: Mapping[type, tuple[str, Shape]] = MappingProxyType(
     {
         SecretDocument: ("secret", SECRET),
         Usage: ("usage", _USAGE),
-        SecretValue: ("value", _VALUE),
+        KeyDocument: ("key", KEY),
         Grant: ("grant", GRANT),
     }
 )
@@ -162,6 +187,11 @@ _MODEL: Mapping[type, tuple[str, Shape]] = MappingProxyType(
 def tag_of(item: Field) -> str:
     """Give the name of the element that a field is written as."""
     return _MODEL[item.type][0] if item.type in _MODEL else item.xml_name
+
+
+def may_be_carried(item: Field) -> bool:
+    """Say whether a field may travel by descriptor: the value, as a message carries one; a password is always text."""
+    return item.type is SecretValue and item.name == "value"
 
 
 def shape_of(record: type) -> Shape:
@@ -178,7 +208,9 @@ def shape_of(record: type) -> Shape:
 
 
 def _element_shape(item: Field) -> Shape:
-    if item.type is str:
+    if may_be_carried(item):
+        return _VALUE
+    if item.type in (str, SecretValue, Blob):
         return _TEXT
     return _MODEL[item.type][1] if item.type in _MODEL else shape_of(item.type)
 

@@ -1,7 +1,8 @@
-"""The ``<value>`` element: strict base64, or the word that the value travels as a descriptor beside the message.
+"""Elements that hold bytes: strict base64, or the word that a value travels as a descriptor beside the message.
 
-To the schema a value is text; what it says is decoded here, outside libxml2.  Each value has exactly one
-spelling: the standard alphabet, padded, unused bits zero, no white space.  Its errors never quote it.
+To the schema they are text; what it says is decoded here, outside libxml2.  Bytes have exactly one spelling: the
+standard alphabet, padded, unused bits zero, no white space.  Its errors never quote them.  A descriptor is announced
+by ``<value>`` alone, which the schemas see to.
 
 Source: RFC 4648, sections 3.2 to 3.5 and 4; docs/protocol.md, "Values".
 """
@@ -14,10 +15,9 @@ from lxml import etree
 
 from secretd import limits
 from secretd.documents.diagnosis import place
-from secretd.errors import InvalidValueError
+from secretd.errors import InvalidRequestError, InvalidValueError
+from secretd.keys import Blob
 from secretd.model import SecretValue
-
-_MOST_CHARACTERS = (limits.VALUE_BYTES + 2) // 3 * 4
 
 
 def by_descriptor(value: etree._Element) -> bool:
@@ -26,7 +26,7 @@ def by_descriptor(value: etree._Element) -> bool:
 
 
 def value_from(value: etree._Element, carried: SecretValue | None) -> SecretValue:
-    """Read a ``<value>``.
+    """Read a ``<value>``, or a ``<password>``, which never announces a descriptor.
 
     Args:
         value: the element.
@@ -36,21 +36,34 @@ def value_from(value: etree._Element, carried: SecretValue | None) -> SecretValu
         InvalidValueError: it is empty, too long or not canonical base64, or a descriptor is announced and none
             came, or the value is there twice.
     """
-    text = value.text or ""
     if not by_descriptor(value):
-        return SecretValue(_decode(value, text))
-    if text:
+        return SecretValue(_decode(value, limits.VALUE_BYTES, InvalidValueError))
+    if value.text:
         raise InvalidValueError(f"{place(value)}<value> announces a descriptor, and holds text too")
     if carried is None:
         raise InvalidValueError(f"{place(value)}<value> announces a descriptor, and none came with the message")
     return carried
 
 
-def write_value(value: SecretValue, *, descriptor: bool) -> str:
-    """Write a ``<value>``, as text or as travelling by descriptor."""
+def write_value(tag: str, value: SecretValue, *, descriptor: bool) -> str:
+    """Write a ``<value>``, as text or as travelling by descriptor; or a ``<password>``, as text."""
     if descriptor:
-        return "<value descriptor='yes'/>"
-    return f"<value>{_encode(value.reveal())}</value>"
+        return f"<{tag} descriptor='yes'/>"
+    return f"<{tag}>{_encode(value.reveal())}</{tag}>"
+
+
+def blob_from(blob: etree._Element) -> Blob:
+    """Read a ``<blob>``.
+
+    Raises:
+        InvalidRequestError: it is empty, too long or not canonical base64.
+    """
+    return Blob(_decode(blob, limits.BLOB_BYTES, InvalidRequestError))
+
+
+def write_blob(tag: str, blob: Blob) -> str:
+    """Write a ``<blob>``."""
+    return f"<{tag}>{_encode(blob.data)}</{tag}>"
 
 
 def decode(text: str) -> bytes | None:
@@ -67,13 +80,14 @@ def _encode(value: bytes) -> str:
     return binascii.b2a_base64(value, newline=False).decode("ascii")
 
 
-def _decode(value: etree._Element, text: str) -> bytes:
+def _decode(element: etree._Element, most_bytes: int, error: type[InvalidRequestError]) -> bytes:
+    text = element.text or ""
     if not text:
-        raise InvalidValueError(f"{place(value)}<value> is empty")
-    # Before decoding, so that work and memory are bounded by what a value may be.
-    if len(text) > _MOST_CHARACTERS:
-        raise InvalidValueError(f"{place(value)}a value may have at most {limits.VALUE_BYTES} bytes")
+        raise error(f"{place(element)}<{element.tag!s}> is empty")
+    # Before decoding, so that work and memory are bounded by what the bytes may be.
+    if len(text) > (most_bytes + 2) // 3 * 4:
+        raise error(f"{place(element)}<{element.tag!s}> may have at most {most_bytes} bytes")
     decoded = decode(text)
     if decoded is None:
-        raise InvalidValueError(f"{place(value)}<value> is not canonical base64")
+        raise error(f"{place(element)}<{element.tag!s}> is not canonical base64")
     return decoded

@@ -11,7 +11,7 @@ from importlib.resources import files
 from lxml import etree
 
 _RNG = "{http://relaxng.org/ns/structure/1.0}"
-_SCHEMAS = ("secret.rng", "request.rng", "reply.rng", "event.rng", "grant.rng")
+_SCHEMAS = ("secret.rng", "request.rng", "reply.rng", "event.rng", "key.rng", "grant.rng")
 
 
 def load_schema(name: str) -> etree._Element:

@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from secretd import limits
 from secretd.core.service import Service
 from secretd.documents.events import write_event
-from secretd.documents.messages import RequestDocument, RequestError, open_request, write_error, write_reply
+from secretd.documents.messages import (
+    RequestDocument,
+    RequestError,
+    carried_in,
+    open_request,
+    write_error,
+    write_reply,
+)
 from secretd.doors.border import error_for_peer
 from secretd.doors.framed import FramedSession
 from secretd.doors.session import LOST_DESCRIPTOR, Answer, Nothing, Outlet, Taken
@@ -21,7 +28,7 @@ from secretd.doors.stepping import Done, Waiting, step
 from secretd.doors.unread import UnreadEvents
 from secretd.errors import BusyError, InvalidValueError, RemoteProtocolError, SecretdError
 from secretd.model import Caller, SecretValue
-from secretd.operations import Event, EventsLost, GotValue, Reply, Request
+from secretd.operations import Event, EventsLost, Reply, Request
 from secretd.wire import memfd
 from secretd.wire.native import Message, NativeFraming
 from secretd.wire.stream import Pause
@@ -100,7 +107,7 @@ class NativeSession(FramedSession[NativeFraming]):
             return self._error(error_for_peer(error), message.ordinal, document.serial)
 
     def _reply(self, document: RequestDocument, reply: Reply) -> Answer:
-        carried = reply.value if document.descriptor and isinstance(reply, GotValue) else None
+        carried = carried_in(reply) if document.descriptor else None
         body = write_reply(document.serial, document.operation, reply, value_by_descriptor=carried is not None)
         framed = self._framing.send(body)
         return Answer(memoryview(framed), memfd.seal_value(carried) if carried is not None else None)

@@ -75,7 +75,9 @@ VALUE = SecretValue(b"open sesame")
             id="document",
         ),
         pytest.param(
-            List(10, usage_type=UsageType.CEPH), "<list limit='10' usage-type='ceph'/>", id="numbers-and-words"
+            List(10, usage_type=UsageType.CEPH),
+            "<list limit='10' usage-type='ceph' archived='no'/>",
+            id="numbers-and-words",
         ),
     ],
 )

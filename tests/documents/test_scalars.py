@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from secretd.documents.scalars import LIBVIRT_UUID, UUID_TEXT, YES_NO, Scalar, number, scalar_of
+from secretd.documents.scalars import KEY_ID, LIBVIRT_UUID, MOMENT, UUID_TEXT, YES_NO, Scalar, number, scalar_of
 from secretd.documents.vocabulary import load_schema
 from secretd.fields import fields_of
 from secretd.operations import Delete, List
@@ -41,6 +41,8 @@ SCALARS = [
     pytest.param(LIBVIRT_UUID, id="uuid-as-libvirt-has-it"),
     pytest.param(YES_NO, id="yes-no"),
     pytest.param(of_table("digest"), id="digest"),
+    pytest.param(KEY_ID, id="key-id"),
+    pytest.param(MOMENT, id="moment"),
     pytest.param(of_table("usage_type"), id="enum"),
     pytest.param(number(0, 9), id="digit"),
     pytest.param(number(1, 1000), id="bounded"),
@@ -55,6 +57,14 @@ TEXTS = st.one_of(
     st.uuids().map(lambda uuid: str(uuid).upper()),
     st.text(HEX + "-g", min_size=30, max_size=38),
     st.integers(-5, 2**64).map(str),
+    st.sampled_from(["2024-02-29T00:00:00Z", "2023-02-29T00:00:00Z", "2027-12-31T24:00:00Z", "2027-12-31T23:59:60Z"]),
+    st.sampled_from(["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2027-13-01T00:00:00Z", "2027-00-01T00:00:00Z"]),
+    st.sampled_from(
+        [" 2027-01-01T00:00:00Z", "2027-01-01T00:00:00", "10000-01-01T00:00:00Z", "2027-01-01T00:00:00.0Z"]
+    ),
+    st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]Z", fullmatch=True),
+    st.from_regex("[A-Za-z0-9_.-]{2,33}", fullmatch=True),
+    st.sampled_from(["ab", "abc", ".abc", "-abc", "_abc", "a.b-c_", "k" * 32, "k" * 33, "abc\n", " abc", "\u00e4bc"]),
     st.sampled_from(["none", "volume", "CEPH", "yes", "no", "", "yes ", "0", "00", "1e3", "٣", "\u0661"]),
 )
 

@@ -23,7 +23,7 @@ def element(text: str, *, descriptor: str | None = None) -> etree._Element:
 
 @given(value=st.binary(min_size=1, max_size=3000))
 def test_a_value_comes_back_as_it_was(value: bytes) -> None:
-    written = etree.fromstring(write_value(SecretValue(value), descriptor=False))
+    written = etree.fromstring(write_value("value", SecretValue(value), descriptor=False))
     assert value_from(written, None).reveal() == value
 
 
@@ -42,7 +42,7 @@ def test_a_value_is_bytes_and_no_text() -> None:
 
 def test_a_value_by_descriptor_is_what_was_carried() -> None:
     assert value_from(element("", descriptor="yes"), CARRIED) is CARRIED
-    assert write_value(CARRIED, descriptor=True) == "<value descriptor='yes'/>"
+    assert write_value("value", CARRIED, descriptor=True) == "<value descriptor='yes'/>"
 
 
 def test_a_descriptor_that_is_declined_is_text() -> None:
@@ -84,7 +84,7 @@ def test_no_value_has_two_spellings(text: str) -> None:
         value = value_from(element(text), None)
     except InvalidValueError:
         return
-    assert write_value(value, descriptor=False) == f"<value>{text}</value>"
+    assert write_value("value", value, descriptor=False) == f"<value>{text}</value>"
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 from hypothesis import strategies as st
 
+from secretd import limits
 from secretd.fields import Field, Help, fields_of
 from secretd.grants import Grant
+from secretd.keys import Blob, KeyDocument, KeyId, Tag
+from secretd.lifecycle import Reference, ReferenceKind
 from secretd.model import Attributes, Digest, SecretDocument, SecretValue, Usage, UsageType
 
 SECRET_ID = "7bb4ad5c-5ae4-4a6c-a8cf-5e8bb4d9b9b9"
@@ -40,6 +44,25 @@ DOCUMENTS = st.builds(
     st.none() | st.uuids(),
 )
 VALUES = st.builds(SecretValue, st.binary(min_size=1, max_size=200))
+BLOBS = st.builds(Blob, st.binary(min_size=1, max_size=200))
+MOMENTS = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0))
+KEY_IDS = st.one_of(
+    st.uuids().map(str),
+    st.from_regex("[A-Za-z0-9_][A-Za-z0-9._-]{2,31}", fullmatch=True),
+).map(KeyId)
+KEYS = st.builds(
+    KeyDocument,
+    id=st.none() | KEY_IDS,
+    description=st.none() | TEXT.filter(len),
+    tags=st.lists(st.builds(Tag, TEXT.filter(len), TEXT), max_size=4, unique_by=lambda tag: tag.name).map(tuple),
+    exportable=st.booleans(),
+    rotation=st.none() | st.integers(1, limits.ROTATION_DAYS),
+)
+REFERENCES = st.builds(
+    Reference,
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20),
+    st.sampled_from(ReferenceKind),
+)
 
 
 def _numbers(bounds: Help) -> st.SearchStrategy[int]:
@@ -60,6 +83,11 @@ _BY_TYPE: dict[object, Callable[[Help], st.SearchStrategy[Any]]] = {
     SecretDocument: lambda _: DOCUMENTS,
     Usage: lambda _: USAGES,
     SecretValue: lambda _: VALUES,
+    KeyId: lambda _: KEY_IDS,
+    datetime: lambda _: MOMENTS,
+    Blob: lambda _: BLOBS,
+    KeyDocument: lambda _: KEYS,
+    Reference: lambda _: REFERENCES,
     Grant: _grants,
 }
 
