@@ -14,10 +14,10 @@ from secretd.core import attributes as form
 from secretd.core.keyuses import KeyUses
 from secretd.core.quota import Quotas, Sizes
 from secretd.core.sealing import Seal
-from secretd.core.state import NO_VALUE, Home, SecretState, StatePage, next_state
+from secretd.core.state import NO_VALUE, Home, SecretState, StatePage, Wanted, next_state
 from secretd.crypto import envelope, padding
 from secretd.crypto.envelope import Domain
-from secretd.model import Attributes, SecretValue, Usage
+from secretd.model import SecretValue, Usage
 from secretd.store.base import RevisionConflict
 
 
@@ -38,6 +38,7 @@ class EphemeralSecrets(Home):
         self._ids: list[int] = []
         self._version = 0
         self._by_usage: dict[Usage, UUID] = {}
+        self._out_of_use: set[int] = set()
 
     def at_hand(self, secret: UUID) -> SecretState | None:
         """Give the secret with this id; all are at hand."""
@@ -71,28 +72,26 @@ class EphemeralSecrets(Home):
             raise RuntimeError("a secret without a value was asked for it")
         return padding.unpad(envelope.open_record(self._seal.keyrings, state.id.bytes, sealed).plaintext)
 
-    async def put(
-        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
-    ) -> SecretState:
+    async def put(self, before: SecretState | None, secret: UUID, wanted: Wanted, creator: int) -> SecretState:
         """Keep a secret.
 
         Raises:
             QuotaError: its owner would have more than he may.
             RevisionConflict: the secret, or who has the usage, is no longer what the change was decided on.
         """
-        sizes = Sizes(len(form.to_bytes(wanted, NO_VALUE)), len(value) if value is not None else None)
+        attributes = form.to_bytes(wanted.attributes, NO_VALUE, wanted.lifecycle)
+        sizes = Sizes(len(attributes), len(wanted.value) if wanted.value is not None else None)
         async with self._quotas.change_memory(secret, creator if before is None else None, sizes):
-            return self._put(before, secret, wanted, value)
+            return self._put(before, secret, wanted)
 
     async def owner(self, secret: UUID) -> int:
         """Say which uid the secret is counted for."""
         return self._quotas.owner_in_memory(secret)
 
-    def _put(
-        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None
-    ) -> SecretState:
+    def _put(self, before: SecretState | None, secret: UUID, wanted: Wanted) -> SecretState:
         self._expect(secret, before)
-        if wanted.usage is not None and self._by_usage.get(wanted.usage, secret) != secret:
+        usage, value = wanted.attributes.usage, wanted.value
+        if usage is not None and self._by_usage.get(usage, secret) != secret:
             raise RevisionConflict(())
         state = next_state(before, secret, wanted, new_value=value is not None)
         if value is not None:
@@ -103,8 +102,8 @@ class EphemeralSecrets(Home):
         self._keep(before, _Kept(state, sealed))
         return state
 
-    async def remove(self, state: SecretState) -> None:
-        """Forget a secret and its value.
+    async def remove(self, state: SecretState, *, buried: int | None = None) -> None:  # noqa: ARG002  # as Home has it
+        """Forget a secret and its value, and that its id was used, as nothing in memory is to stay for ever.
 
         Raises:
             RevisionConflict: the secret is no longer what the change was decided on.
@@ -113,6 +112,7 @@ class EphemeralSecrets(Home):
         self._version += 1
         self._forget_usage(state)
         self._quotas.forget(state.id)
+        self._out_of_use.discard(state.id.int)
         del self._kept[state.id.int]
         del self._ids[bisect_left(self._ids, state.id.int)]
 
@@ -128,6 +128,14 @@ class EphemeralSecrets(Home):
     async def count(self) -> int:
         """Say how many secrets are in memory."""
         return len(self._kept)
+
+    async def is_buried(self, secret: UUID) -> bool:  # noqa: ARG002  # as Home has it
+        """Say that no id is used up."""
+        return False
+
+    async def count_out_of_use(self) -> int:
+        """Say how many of them lists leave out."""
+        return len(self._out_of_use)
 
     @property
     def any(self) -> bool:
@@ -145,6 +153,10 @@ class EphemeralSecrets(Home):
         else:
             self._forget_usage(before)
         self._kept[kept.state.id.int] = kept
+        if kept.state.lifecycle.out_of_use is None:
+            self._out_of_use.discard(kept.state.id.int)
+        else:
+            self._out_of_use.add(kept.state.id.int)
         if kept.state.attributes.usage is not None:
             self._by_usage[kept.state.attributes.usage] = kept.state.id
 

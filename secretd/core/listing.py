@@ -26,6 +26,7 @@ from secretd.core.turns import Turn, Turns
 from secretd.crypto.envelope import Domain
 from secretd.crypto.keyring import Keyring
 from secretd.crypto.places import HiddenPlaces
+from secretd.lifecycle import NOTHING_BEFELL
 from secretd.model import Caller, Permission, UsageType
 
 _FIRST = UUID(int=0)
@@ -119,7 +120,7 @@ class Listing:
         homes = self._homes(request)
         search = _Search(self._access, caller, request)
         if request.private is None and search.sees_all:
-            number = sum([await home.count() for home in homes])
+            number = sum([await _kept_number(home, archived=request.archived) for home in homes])
             search.judge()
             if search.sees_all:
                 return ops.Counted(number)
@@ -150,6 +151,7 @@ class _Search:
         self._caller = caller
         self._permission = ops.BY_REQUEST[type(request)].permission
         self._private = request.private
+        self._archived = request.archived
         self._usage_type = request.usage_type if isinstance(request, ops.List) else None
         self.saw_all = True
         self.judge()
@@ -168,7 +170,8 @@ class _Search:
         """Whether a secret is asked for, and the caller may see it."""
         attributes = state.attributes
         return (
-            (self._private is None or attributes.private is self._private)
+            (self._archived or state.lifecycle is NOTHING_BEFELL or state.lifecycle.out_of_use is None)
+            and (self._private is None or attributes.private is self._private)
             and (self._usage_type is None or _usage_type(state) is self._usage_type)
             and (self.sees_all or self._access.allows(self._caller, Permission.GETATTR, state.target))
         )
@@ -177,6 +180,10 @@ class _Search:
 def places_of(seal: Seal) -> HiddenPlaces:
     """Give what hides the places in markers: the same as long as the store lasts, so that no restart ends a marker."""
     return HiddenPlaces(seal.keyrings[Domain.SHARED].mac(_MARKER_LABEL, b""))
+
+
+async def _kept_number(home: Home, *, archived: bool) -> int:
+    return await home.count() - (0 if archived else await home.count_out_of_use())
 
 
 async def _wanted(states: Iterable[SecretState], search: _Search, most: int, turn: Turn) -> list[SecretState]:

@@ -10,13 +10,14 @@ from uuid import UUID
 
 from secretd.core import attributes as form
 from secretd.core.cache import SecretCache
-from secretd.core.kinds import ATTRIBUTES, VALUE
+from secretd.core.kinds import ATTRIBUTES, OUT_OF_USE, TOMBSTONE, VALUE
+from secretd.core.lifecyclerecords import left_out, sealed
 from secretd.core.quota import Quotas, Sizes
 from secretd.core.records import Records
 from secretd.core.sealing import Seal
-from secretd.core.state import Home, SecretState, StatePage, next_state, value_domain
+from secretd.core.state import Home, SecretState, StatePage, Wanted, next_state, value_domain
 from secretd.crypto import envelope, padding
-from secretd.crypto.envelope import Domain
+from secretd.crypto.envelope import Domain, first_counter
 from secretd.model import Attributes, SecretValue, Usage
 from secretd.store.base import Delete, Put, RevisionIs, Store
 from secretd.store.reading import Record
@@ -59,9 +60,7 @@ class PersistentSecrets(Records, Home):
         """Give a number that is higher whenever a page may be another; None if not all is in memory."""
         return self._cache.version(await self.count())
 
-    async def put(
-        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
-    ) -> SecretState:
+    async def put(self, before: SecretState | None, secret: UUID, wanted: Wanted, creator: int) -> SecretState:
         """Keep a secret, whole or not at all.
 
         Raises:
@@ -69,13 +68,15 @@ class PersistentSecrets(Records, Home):
             RevisionConflict: the secret, or who has the usage, is no longer what the change was decided on.
             StoreError: what Store.commit raises.
         """
+        value = wanted.value
         if value is None and before is not None and before.has_value:
-            value = await self._value_to_move(before, wanted)
+            value = await self._value_to_move(before, wanted.attributes)
         state = next_state(before, secret, wanted, new_value=value is not None)
         puts = [Put(ATTRIBUTES + secret.bytes, self._seal_attributes(state))]
         if value is not None:
             puts.append(Put(VALUE + secret.bytes, self._seal_value(state, value)))
         changes, conditions = self._move_usage(before, state)
+        changes += self._leave_out(before, state)
         conditions.append(RevisionIs(ATTRIBUTES + secret.bytes, before.revision if before else 0))
         sizes = Sizes(len(puts[0].value), len(puts[1].value) if value is not None else None)
         async with self._quotas.change_store(secret, creator if before is None else None, sizes) as charge:
@@ -83,11 +84,11 @@ class PersistentSecrets(Records, Home):
                 revision = await self._store.commit(
                     [*puts, *changes, *charge.changes], [*conditions, *charge.conditions]
                 )
-        state = SecretState(state.id, state.attributes, state.counter, state.value_counter, revision)
+        state = SecretState(state.id, state.attributes, state.counter, state.value_counter, revision, state.lifecycle)
         self._cache.keep_state(state)
         return state
 
-    async def remove(self, state: SecretState) -> None:
+    async def remove(self, state: SecretState, *, buried: int | None = None) -> None:
         """Delete all records of a secret.
 
         Raises:
@@ -99,6 +100,10 @@ class PersistentSecrets(Records, Home):
             deletes.append(Delete(VALUE + state.id.bytes))
         if state.attributes.usage is not None:
             deletes.append(Delete(self.usage_key(state.attributes.usage)))
+        if left_out(state.lifecycle) is not None:
+            deletes.append(Delete(OUT_OF_USE + state.id.bytes))
+        if buried is not None:
+            deletes.append(sealed(self._seal.keyrings, TOMBSTONE + state.id.bytes, first_counter(), buried))
         condition = RevisionIs(ATTRIBUTES + state.id.bytes, state.revision)
         async with self._quotas.change_store(state.id, None, None) as charge:
             with self._cache.change(state.id):
@@ -112,9 +117,17 @@ class PersistentSecrets(Records, Home):
         """
         return await self._quotas.owner_in_store(secret)
 
+    async def is_buried(self, secret: UUID) -> bool:
+        """Say whether this id was that of a secret that was buried; its record need not open for that."""
+        return await self._store.get(TOMBSTONE + secret.bytes) is not None
+
     async def count(self) -> int:
         """Say how many secrets are in the store."""
         return await self._store.count(ATTRIBUTES)
+
+    async def count_out_of_use(self) -> int:
+        """Say how many of them lists leave out: each has a record that says so."""
+        return await self._store.count(OUT_OF_USE)
 
     async def _read(self, secret: UUID) -> SecretState | None:
         state = await super()._read(secret)
@@ -165,8 +178,17 @@ class PersistentSecrets(Records, Home):
             conditions.append(RevisionIs(key, 0))
         return changes, conditions
 
+    def _leave_out(self, before: SecretState | None, state: SecretState) -> list[Put | Delete]:
+        """Make the record that a secret is left out of lists follow a change of that."""
+        was = left_out(before.lifecycle) if before else None
+        now = left_out(state.lifecycle)
+        key = OUT_OF_USE + state.id.bytes
+        if was == now:
+            return []
+        return [Delete(key) if now is None else sealed(self._seal.keyrings, key, state.counter, now)]
+
     def _seal_attributes(self, state: SecretState) -> bytes:
-        plaintext = form.to_bytes(state.attributes, state.value_counter)
+        plaintext = form.to_bytes(state.attributes, state.value_counter, state.lifecycle)
         return self._seal_record(Domain.SHARED, ATTRIBUTES + state.id.bytes, state.counter, plaintext)
 
     def _seal_value(self, state: SecretState, value: SecretValue) -> bytes:

@@ -104,8 +104,8 @@ class Records:
 
     def _open_attributes(self, record: Record, secret: UUID) -> SecretState:
         opened = self._open(record)
-        attributes, value_counter = form.from_bytes(opened.plaintext)
-        return SecretState(secret, attributes, opened.counter, value_counter, record.revision)
+        attributes, value_counter, lifecycle = form.from_bytes(opened.plaintext)
+        return SecretState(secret, attributes, opened.counter, value_counter, record.revision, lifecycle)
 
     def _try_open_attributes(self, record: Record) -> SecretState | None:
         try:

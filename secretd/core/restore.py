@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from secretd import limits, storerequests
 from secretd.core.backupfile import Header, check_magic, prove, read_header, read_records
+from secretd.core.deletions import Deletions
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.events import Events
 from secretd.core.grantstore import Grants
@@ -71,6 +72,7 @@ class Restores:
         in_flight: InFlight,
         events: Events,
         grants: Grants,
+        deletions: Deletions,
     ) -> None:
         self._store = store
         self._seal = seal
@@ -81,6 +83,7 @@ class Restores:
         self._in_flight = in_flight
         self._events = events
         self._grants = grants
+        self._deletions = deletions
         self._unfinished = Unfinished[BinaryIO]("restore", _close)
         self._finishing: set[asyncio.Task[_Content]] = set()
 
@@ -194,6 +197,7 @@ class Restores:
                     # Else those who hold something would be told more of that than all others.
                     self._grants.forget()
                 self._resealing.start()
+        self._deletions.begin()
         _log.warning("a backup was restored", extra={"revision": revision, "secrets": content.secrets})
         with contextlib.suppress(StoreError):
             # The next change tries again.

@@ -8,9 +8,9 @@ the change was decided on, it is decided anew.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NoReturn
 from uuid import UUID, uuid4
 
 from secretd import limits
@@ -18,11 +18,10 @@ from secretd import operations as ops
 from secretd.core.access import Access, Target
 from secretd.core.events import Events
 from secretd.core.generate import generate_value
-from secretd.core.locks import KeyLocks
-from secretd.core.sealing import Seal
-from secretd.core.state import Home, SecretState, digest_of, said_of
+from secretd.core.homes import Homes, no_secret, unsettled
+from secretd.core.lifecycle import require_in_use, require_openable, require_unneeded
+from secretd.core.state import SecretState, Wanted, said_of
 from secretd.errors import (
-    BusyError,
     ConflictError,
     DigestMismatchError,
     InvalidRequestError,
@@ -32,10 +31,9 @@ from secretd.errors import (
     PrivateError,
     StoreOutcomeUnknownError,
 )
+from secretd.lifecycle import NOTHING_BEFELL
 from secretd.model import Attributes, Caller, Digest, Permission, SecretDocument, SecretValue, Usage
 from secretd.store.base import RevisionConflict
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +62,12 @@ class _Change:
 class Secrets:
     """The secrets of both homes, and what may be done with them."""
 
-    def __init__(self, access: Access, seal: Seal, persistent: Home, ephemeral: Home, events: Events) -> None:
+    def __init__(self, access: Access, homes: Homes, events: Events) -> None:
         self._access = access
-        self._seal = seal
-        self._persistent = persistent
-        self._ephemeral = ephemeral
+        self._homes = homes
+        self._persistent = homes.persistent
+        self._ephemeral = homes.ephemeral
         self._events = events
-        self._locks = KeyLocks()
 
     async def allocate_id(self, caller: Caller, request: ops.AllocateId) -> ops.Changed:
         """Allocate an id for a new secret, with neither usage nor value."""
@@ -119,7 +116,7 @@ class Secrets:
         def decide(before: SecretState | None) -> tuple[Attributes, SecretValue]:
             if before is None:
                 if not request.create:
-                    raise _no_secret()
+                    raise no_secret()
                 return Attributes(ephemeral=request.ephemeral), request.value
             return before.attributes, request.value
 
@@ -136,32 +133,40 @@ class Secrets:
 
         def decide(before: SecretState | None) -> tuple[Attributes, SecretValue]:
             if before is None:
-                raise _no_secret()
+                raise no_secret()
             return before.attributes, value
 
         change = _Change(caller, request.secret, request.digest, sets_value=True)
         return await self._change(change, decide)
 
     async def delete(self, caller: Caller, request: ops.Delete) -> ops.Deleted:
-        """Delete a secret, its value and its attributes."""
+        """Delete a secret, its value and its attributes.
+
+        Raises:
+            WrongStateError: it waits for its deletion, and that is not cut short.
+            ReferencedError: somebody needs it.
+            OperationInvalidError: it is protected.
+        """
 
         async def attempt() -> ops.Deleted:
-            state = await self._visible(caller, request.secret)
+            state = await self._homes.visible(caller, request.secret)
             self._access.require(caller, Permission.DELETE, state.target)
-            self._check_digest(state, request.digest)
+            self._homes.check_digest(state, request.digest)
+            if state.lifecycle is not NOTHING_BEFELL:
+                require_openable(state.lifecycle)
+                require_unneeded(state.lifecycle, shown=self._access.allows(caller, Permission.READ, state.target))
             with self._events.watching():
-                await self._remove_everywhere(request.secret)
+                await self._homes.remove(request.secret)
             self._events.changed(state, None, None)
             return ops.Deleted()
 
-        async with self._locks.hold(request.secret):
-            return await _settled(attempt)
+        return await self._homes.settled(request.secret, attempt)
 
     async def get_xml(self, caller: Caller, request: ops.GetXml) -> ops.GotXml:
         """Give the attributes of a secret."""
-        state = await self._visible(caller, request.secret)
+        state = await self._homes.visible(caller, request.secret)
         self._access.require(caller, Permission.READ, state.target)
-        return ops.GotXml(self._digest(state), SecretDocument(state.attributes, state.id))
+        return ops.GotXml(self._homes.digest(state), SecretDocument(state.attributes, state.id))
 
     async def get_value(self, caller: Caller, request: ops.GetValue) -> ops.GotValue:
         """Reveal the value of a secret.
@@ -169,32 +174,35 @@ class Secrets:
         Raises:
             PrivateError: the secret is private, and the caller is not elevated.
             NoValueError: it has none.
+            WrongStateError: it waits for its deletion.
         """
-        # What _settled does, without its two calls more: nothing is asked for more often.
+        # What Homes.settled does, without its two calls more and its lock: nothing is asked for more often.
         for _ in range(limits.COMMIT_RETRIES):
-            state = await self._visible(caller, request.secret)
+            state = await self._homes.visible(caller, request.secret)
             self._access.require(caller, Permission.READ_SECURE, state.target)
+            if state.lifecycle is not NOTHING_BEFELL:
+                require_openable(state.lifecycle)
             if state.attributes.private and not caller.elevated:
                 raise PrivateError("the secret is private: its value is revealed to no ordinary caller")
             if not state.has_value:
                 raise NoValueError("the secret has no value")
             try:
-                return ops.GotValue(await self._home(state.attributes).read_value(state))
+                return ops.GotValue(await self._homes.of(state.attributes).read_value(state))
             except RevisionConflict:
                 continue
-        raise _unsettled()
+        raise unsettled()
 
     async def lookup_by_usage(self, caller: Caller, request: ops.LookupByUsage) -> ops.Found:
         """Find the secret that has a usage."""
-        state = await self._find_by_usage(request.usage)
+        state = await self._homes.find_by_usage(request.usage)
         if state is None or not self._access.allows(caller, Permission.GETATTR, state.target):
             raise NotFoundError("no secret has this usage")
-        return ops.Found(state.id, self._digest(state))
+        return ops.Found(state.id, self._homes.digest(state))
 
     async def lookup_by_id(self, caller: Caller, request: ops.LookupById) -> ops.FoundEntry:
         """Say what a list says of a secret."""
-        state = await self._visible(caller, request.secret)
-        return ops.FoundEntry(*said_of(state, self._digest(state)))
+        state = await self._homes.visible(caller, request.secret)
+        return ops.FoundEntry(*said_of(state, self._homes.digest(state)))
 
     async def counts(self) -> tuple[int, int]:
         """Say how many secrets there are, persistent and ephemeral; kept numbers."""
@@ -209,23 +217,23 @@ class Secrets:
         """
 
         async def attempt() -> ops.Changed:
-            found = await self._find(change.secret)
+            found = await self._homes.find(change.secret)
             before = found if found is not None and self._shows(change, found) else None
             self._authorise_before(change, before)
             wanted, value = decide(before)
             self._authorise_after(change, before, wanted)
-            if found is not before:
+            if found is not before or (found is None and await self._persistent.is_buried(change.secret)):
                 await self._refuse_new(change.secret, wanted)
             _keep_private(before, wanted)
+            lifecycle = before.lifecycle if before else NOTHING_BEFELL
             with self._events.watching():
-                state = await self._put(before, change.secret, wanted, value, change.caller.uid)
-            changed = ops.Changed(change.secret, self._digest(state))
+                state = await self._put(before, change.secret, Wanted(wanted, value, lifecycle), change.caller.uid)
+            changed = ops.Changed(change.secret, self._homes.digest(state))
             # Under the secret's lock, and without a wait since the commit: so events keep the order of commits.
             self._events.changed(before, state, changed.digest)
             return changed
 
-        async with self._locks.hold(change.secret):
-            return await _settled(attempt)
+        return await self._homes.settled(change.secret, attempt)
 
     def _shows(self, change: _Change, state: SecretState) -> bool:
         """Whether the secret is there for who changes it; else he is answered as if it were not."""
@@ -244,7 +252,9 @@ class Secrets:
 
     def _check_fits(self, change: _Change, before: SecretState) -> None:
         """Check that the secret is as who changes it takes it to be."""
-        self._check_digest(before, change.digest)
+        self._homes.check_digest(before, change.digest)
+        if before.lifecycle is not NOTHING_BEFELL:
+            require_in_use(before.lifecycle)
         if change.off_disk and not before.attributes.ephemeral:
             raise OperationInvalidError("the secret exists and is not ephemeral; the value was not set")
 
@@ -253,7 +263,7 @@ class Secrets:
             self._access.require(change.caller, change.permission(before), before.target)
             self._check_fits(change, before)
         elif change.digest is not None:
-            raise _no_secret()
+            raise no_secret()
 
     def _authorise_after(self, change: _Change, before: SecretState | None, wanted: Attributes) -> None:
         usage = before.attributes.usage if before is not None else None
@@ -273,46 +283,43 @@ class Secrets:
             await self._check_usage_free(secret, wanted.usage)
         raise ConflictError("this id is not free")
 
-    async def _put(
-        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
-    ) -> SecretState:
-        if wanted.usage is None or (before is not None and wanted.usage == before.attributes.usage):
-            return await self._put_at_home(before, secret, wanted, value, creator)
+    async def _put(self, before: SecretState | None, secret: UUID, wanted: Wanted, creator: int) -> SecretState:
+        usage = wanted.attributes.usage
+        if usage is None or (before is not None and usage == before.attributes.usage):
+            return await self._put_at_home(before, secret, wanted, creator)
         # Held last and one at most, so two changes never wait for each other in a ring.
-        async with self._locks.hold(wanted.usage):
-            await self._check_usage_free(secret, wanted.usage)
-            return await self._put_at_home(before, secret, wanted, value, creator)
+        async with self._homes.locks.hold(usage):
+            await self._check_usage_free(secret, usage)
+            return await self._put_at_home(before, secret, wanted, creator)
 
-    async def _put_at_home(
-        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
-    ) -> SecretState:
-        home = self._home(wanted)
-        if before is None or self._home(before.attributes) is home:
+    async def _put_at_home(self, before: SecretState | None, secret: UUID, wanted: Wanted, creator: int) -> SecretState:
+        home = self._homes.of(wanted.attributes)
+        if before is None or self._homes.of(before.attributes) is home:
             if home is self._ephemeral:
-                await self._remove_left_over(secret)
-            return await home.put(before, secret, wanted, value, creator)
+                await self._homes.remove_left_over(secret)
+            return await home.put(before, secret, wanted, creator)
         if home is self._persistent:
-            return await self._move_to_store(before, wanted, value)
-        return await self._move_to_memory(before, wanted, value)
+            return await self._move_to_store(before, wanted)
+        return await self._move_to_memory(before, wanted)
 
-    async def _move_to_store(self, before: SecretState, wanted: Attributes, value: SecretValue | None) -> SecretState:
-        if value is None and before.has_value:
-            value = await self._ephemeral.read_value(before)
+    async def _move_to_store(self, before: SecretState, wanted: Wanted) -> SecretState:
+        if wanted.value is None and before.has_value:
+            wanted = replace(wanted, value=await self._ephemeral.read_value(before))
         # Usually nothing is there: something is, if an earlier move failed and its outcome was unknown.
         left = await self._persistent.find(before.id)
-        state = await self._persistent.put(left, before.id, wanted, value, await self._ephemeral.owner(before.id))
+        state = await self._persistent.put(left, before.id, wanted, await self._ephemeral.owner(before.id))
         await self._ephemeral.remove(before)
         return state
 
-    async def _move_to_memory(self, before: SecretState, wanted: Attributes, value: SecretValue | None) -> SecretState:
+    async def _move_to_memory(self, before: SecretState, wanted: Wanted) -> SecretState:
         """Put a secret into memory, and only then remove its records, so that it is never nowhere.
 
         Who reads asks memory first. If the removal surely failed, the secret stays in the store alone; if that is
         not known, memory has the copy that is sure.
         """
-        if value is None and before.has_value:
-            value = await self._persistent.read_value(before)
-        state = await self._ephemeral.put(None, before.id, wanted, value, await self._persistent.owner(before.id))
+        if wanted.value is None and before.has_value:
+            wanted = replace(wanted, value=await self._persistent.read_value(before))
+        state = await self._ephemeral.put(None, before.id, wanted, await self._persistent.owner(before.id))
         try:
             await self._persistent.remove(before)
         except StoreOutcomeUnknownError:
@@ -322,64 +329,10 @@ class Secrets:
             raise
         return state
 
-    async def _remove_left_over(self, secret: UUID) -> None:
-        """Remove what an earlier move to memory, whose outcome was unknown, left in the store after all."""
-        left = await self._persistent.find(secret)
-        if left is not None:
-            await self._persistent.remove(left)
-
-    async def _remove_everywhere(self, secret: UUID) -> None:
-        """Remove a secret from both homes: a move of unknown outcome may have left it in two."""
-        for home in (self._persistent, self._ephemeral):
-            state = await home.find(secret)
-            if state is not None:
-                await home.remove(state)
-
     async def _check_usage_free(self, secret: UUID, usage: Usage) -> None:
-        holder = await self._find_by_usage(usage)
+        holder = await self._homes.find_by_usage(usage)
         if holder is not None and holder.id != secret:
             raise ConflictError("another secret has this usage")
-
-    async def _visible(self, caller: Caller, secret: UUID) -> SecretState:
-        # Memory has all it has at hand; so if it has nothing, what the store has at hand counts.
-        state = self._ephemeral.at_hand(secret) or self._persistent.at_hand(secret) or await self._find(secret)
-        if state is None or not self._access.allows(caller, Permission.GETATTR, state.target):
-            raise _no_secret()
-        return state
-
-    async def _find(self, secret: UUID) -> SecretState | None:
-        return await self._ephemeral.find(secret) or await self._persistent.find(secret)
-
-    async def _find_by_usage(self, usage: Usage) -> SecretState | None:
-        return await self._ephemeral.find_by_usage(usage) or await self._persistent.find_by_usage(usage)
-
-    def _home(self, attributes: Attributes) -> Home:
-        return self._ephemeral if attributes.ephemeral else self._persistent
-
-    def _digest(self, state: SecretState) -> Digest:
-        return digest_of(self._seal.keyrings, state)
-
-    def _check_digest(self, state: SecretState, given: Digest | None) -> None:
-        if given is not None and given != self._digest(state):
-            raise DigestMismatchError("the secret was changed since its digest was read")
-
-
-async def _settled(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Try until no other change comes between.
-
-    Raises:
-        BusyError: one came between every time.
-    """
-    for _ in range(limits.COMMIT_RETRIES):
-        try:
-            return await attempt()
-        except RevisionConflict:
-            continue
-    raise _unsettled()
-
-
-def _unsettled() -> BusyError:
-    return BusyError("others kept changing this secret; nothing was done, try again")
 
 
 def _usage_id(attributes: Attributes) -> str | None:
@@ -389,7 +342,3 @@ def _usage_id(attributes: Attributes) -> str | None:
 def _keep_private(before: SecretState | None, wanted: Attributes) -> None:
     if before is not None and before.attributes.private and not wanted.private:
         raise OperationInvalidError("a private secret stays private until it is deleted")
-
-
-def _no_secret() -> NotFoundError:
-    return NotFoundError("no secret has this id")

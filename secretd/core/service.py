@@ -12,30 +12,36 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any, cast
 
 from secretd import __version__, limits, storerequests
 from secretd import operations as ops
 from secretd.core.access import EVERYTHING, Access
 from secretd.core.backup import Backups
+from secretd.core.changing import Changing
 from secretd.core.checking import Checking
+from secretd.core.clock import Clock
+from secretd.core.deletions import Deletions
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.events import Events, Listener
 from secretd.core.explaining import Explaining
 from secretd.core.granting import Granting
 from secretd.core.grantstore import Grants
 from secretd.core.handling import Handler, Handlers, handlers_of
+from secretd.core.homes import Homes
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
 from secretd.core.listing import Listing
 from secretd.core.metrics import Metrics
+from secretd.core.pending import Pending
 from secretd.core.persistent import PersistentSecrets
 from secretd.core.quota import DEFAULT_QUOTA, Amount, Quotas
 from secretd.core.resealing import Resealing
 from secretd.core.restore import Restores
 from secretd.core.sealadmin import SealAdmin
 from secretd.core.sealing import Seal
+from secretd.core.secretlifecycle import SecretLifecycles
 from secretd.core.secrets import Secrets
 from secretd.core.sources import Sources
 from secretd.core.trial import Trial
@@ -52,7 +58,7 @@ from secretd.store.base import Store
 
 ListenerHandler = Callable[[Caller, Any, Listener | None], Awaitable[ops.Reply]]
 
-_SEALING = frozenset({Permission.APPEND, Permission.DELETE})
+_SEALING = frozenset({Permission.APPEND, Permission.DELETE, Permission.ARCHIVE})
 """The permissions of the operations that seal records."""
 
 _OF_GRANTS = frozenset({GrantAdd, GrantRemove})
@@ -96,6 +102,7 @@ class Service:
         memory: MemoryStatus = _NOTHING_KNOWN,
         quota: Amount = DEFAULT_QUOTA,
         peers: PeerStatus = _ONLY_IDS,
+        read_clock: Callable[[], float] = time,
     ) -> None:
         self._mode = mode
         self._grants = grants
@@ -117,6 +124,12 @@ class Service:
         self._checking = Checking(store, seal, quotas, self._grants, self._wholeness, looking_back)
         self._backups = Backups(store, seal, self._wholeness, looking_back)
         self._events = Events(access)
+        homes = Homes(access, seal, persistent, ephemeral)
+        changing = Changing(self._wholeness, self._in_flight, self._uses)
+        clock = Clock(store, seal, read_clock)
+        pending = Pending(store, seal, homes, self._events, changing)
+        self.deletions = Deletions(clock, self._wholeness, changing)
+        self.deletions.add(pending)
         self._restores = Restores(
             store,
             seal,
@@ -127,13 +140,16 @@ class Service:
             self._in_flight,
             self._events,
             self._grants,
+            self.deletions,
         )
-        self._secrets = Secrets(access, seal, persistent, ephemeral, self._events)
+        self._secrets = Secrets(access, homes, self._events)
+        lifecycles = SecretLifecycles(access, homes, self._events, clock, pending)
         listing = Listing(access, seal, persistent, ephemeral)
         self._handlers = self._make_handlers(
+            handlers_of(self._secrets, lifecycles),
             SealAdmin(seal, self._uses, self._resealing, self._in_flight, looking_back),
             Granting(mode, self._grants, self._events),
-            Explaining(mode, access, self._grants, Trial(seal, persistent, ephemeral)),
+            Explaining(mode, access, self._grants, Trial(seal, persistent, ephemeral, clock, pending)),
         )
         self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
             ops.List: listing.list,
@@ -150,6 +166,7 @@ class Service:
         self._uses.forget_all()
         await self._wholeness.begin()
         await self._load_grants()
+        self.deletions.begin()
         if not self._wholeness.is_whole:
             return
         try:
@@ -181,14 +198,17 @@ class Service:
 
     async def stop(self) -> None:
         """End what goes on in the background."""
+        await self.deletions.stop()
         await self._backups.stop()
         await self._restores.stop()
         await self._resealing.stop()
         self._wholeness.close()
 
-    def _make_handlers(self, seal_admin: SealAdmin, granting: Granting, explaining: Explaining) -> Handlers:
+    def _make_handlers(
+        self, of_secrets: Handlers, seal_admin: SealAdmin, granting: Granting, explaining: Explaining
+    ) -> Handlers:
         return {
-            **handlers_of(self._secrets),
+            **of_secrets,
             GrantAdd: granting.add,
             GrantList: granting.list,
             GrantShow: granting.show,

@@ -17,10 +17,14 @@ from secretd import operations as ops
 from secretd.core.access import Target
 from secretd.crypto.envelope import Domain, first_counter
 from secretd.crypto.keyring import Keyring
+from secretd.lifecycle import NOTHING_BEFELL, Lifecycle, OutOfUse
 from secretd.model import Attributes, Digest, SecretValue, Usage
 
 _ENTRY_BYTES = 200
 """An entry without its usage id, with every attribute at its longest, takes fewer bytes at any door."""
+
+_OUT_OF_USE_BYTES = 30
+"""So many more takes why it is out of use."""
 
 _ESCAPED = "&<>\"'\t\n\r"
 _ANY_ESCAPED = re.compile(f"[{_ESCAPED}]")
@@ -55,6 +59,7 @@ class SecretState:
         counter: the change counter of the attributes record.
         value_counter: the change counter of the value record, or NO_VALUE.
         revision: of the attributes record in the store; 0 where there is no store.
+        lifecycle: what befell it; NOTHING_BEFELL itself if that is nothing.
         target: the secret as access judges it, each time that anybody asks for it.
         shown: what was shown of it last: most are asked for again and again.
     """
@@ -64,6 +69,7 @@ class SecretState:
     counter: int
     value_counter: int
     revision: int = 0
+    lifecycle: Lifecycle = NOTHING_BEFELL
     target: Target = field(init=False, repr=False, compare=False)
     shown: Shown | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -74,6 +80,21 @@ class SecretState:
     def has_value(self) -> bool:
         """Whether the secret has a value."""
         return self.value_counter != NO_VALUE
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a secret is to be.
+
+    Attributes:
+        attributes: all of them.
+        value: its new value; None for the one that it has, if any.
+        lifecycle: what befell it.
+    """
+
+    attributes: Attributes
+    value: SecretValue | None = None
+    lifecycle: Lifecycle = NOTHING_BEFELL
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +117,15 @@ def value_domain(attributes: Attributes) -> Domain:
     return Domain.NODE if attributes.private or attributes.ephemeral else Domain.SHARED
 
 
-def next_state(before: SecretState | None, secret: UUID, wanted: Attributes, *, new_value: bool) -> SecretState:
+def next_state(before: SecretState | None, secret: UUID, wanted: Wanted, *, new_value: bool) -> SecretState:
     """Give the state after a change: the counters of what is written go on, or start where none ever was."""
     counter = before.counter + 1 if before else first_counter()
     value_counter = before.value_counter if before else NO_VALUE
     if new_value:
         value_counter = value_counter + 1 if value_counter != NO_VALUE else first_counter()
-    return SecretState(secret, wanted, counter, value_counter)
+    # One object for nearly all, which is known by being that.
+    lifecycle = wanted.lifecycle if wanted.lifecycle != NOTHING_BEFELL else NOTHING_BEFELL
+    return SecretState(secret, wanted.attributes, counter, value_counter, lifecycle=lifecycle)
 
 
 def shown_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Shown:
@@ -111,7 +134,7 @@ def shown_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Shown:
     if state.shown is not None and state.shown.keyring is keyring:
         return state.shown
     entry = ops.Entry(*said_of(state, keyring.digest(state.id, state.counter, state.value_counter)))
-    shown = Shown(keyring, entry, _ENTRY_BYTES + (_written_bytes(entry.usage.id) if entry.usage else 0))
+    shown = Shown(keyring, entry, _most_bytes(entry))
     # Frozen in what it is, which this is no part of.
     object.__setattr__(state, "shown", shown)
     return shown
@@ -122,10 +145,16 @@ def digest_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Digest:
     return shown_of(keyrings, state).entry.digest
 
 
-def said_of(state: SecretState, digest: Digest) -> tuple[UUID, Digest, bool, bool, bool, Usage | None]:
+def said_of(state: SecretState, digest: Digest) -> tuple[UUID, Digest, bool, bool, bool, Usage | None, OutOfUse | None]:
     """Give what a list and an event say of a secret: the fields of operations.Entry, in their order."""
     attributes = state.attributes
-    return state.id, digest, attributes.ephemeral, attributes.private, state.has_value, attributes.usage
+    out_of_use = state.lifecycle.out_of_use
+    return state.id, digest, attributes.ephemeral, attributes.private, state.has_value, attributes.usage, out_of_use
+
+
+def _most_bytes(entry: ops.Entry) -> int:
+    usage = _written_bytes(entry.usage.id) if entry.usage else 0
+    return _ENTRY_BYTES + usage + (_OUT_OF_USE_BYTES if entry.out_of_use else 0)
 
 
 def _written_bytes(text: str) -> int:
@@ -165,19 +194,25 @@ class Home(ABC):
         """Open the value of a secret that has one."""
 
     @abstractmethod
-    async def put(
-        self, before: SecretState | None, secret: UUID, wanted: Attributes, value: SecretValue | None, creator: int
-    ) -> SecretState:
-        """Keep a secret: new, and the creator's, if ``before`` is None; with a new value, or with None the old one."""
+    async def put(self, before: SecretState | None, secret: UUID, wanted: Wanted, creator: int) -> SecretState:
+        """Keep a secret: new, and the creator's, if ``before`` is None."""
 
     @abstractmethod
     async def owner(self, secret: UUID) -> int:
         """Say which uid a secret that is kept here is counted for."""
 
     @abstractmethod
-    async def remove(self, state: SecretState) -> None:
-        """Forget a secret and its value."""
+    async def remove(self, state: SecretState, *, buried: int | None = None) -> None:
+        """Forget a secret and its value; with the moment at which it is buried, let no other ever have its id."""
+
+    @abstractmethod
+    async def is_buried(self, secret: UUID) -> bool:
+        """Say whether this id was that of a secret that was buried."""
 
     @abstractmethod
     async def count(self) -> int:
         """Say how many secrets there are; a kept number."""
+
+    @abstractmethod
+    async def count_out_of_use(self) -> int:
+        """Say how many of them lists leave out; a kept number."""

@@ -12,13 +12,17 @@ from uuid import UUID
 
 from secretd import operations as ops
 from secretd.core.access import Access
+from secretd.core.clock import Clock
 from secretd.core.events import Events
 from secretd.core.handling import handlers_of
+from secretd.core.homes import Homes
+from secretd.core.pending import Pending
 from secretd.core.sealing import Seal
+from secretd.core.secretlifecycle import SecretLifecycles
 from secretd.core.secrets import Secrets
-from secretd.core.state import Home, SecretState, StatePage
+from secretd.core.state import Home, SecretState, StatePage, Wanted
 from secretd.errors import SecretdError
-from secretd.model import Attributes, Caller, Permission, SecretValue, Usage
+from secretd.model import Caller, Permission, Usage
 
 
 class _WouldBeDone(Exception):  # noqa: N818  # nothing went wrong
@@ -52,6 +56,12 @@ class _Untouched(Home):
     async def count(self) -> int:
         return await self._home.count()
 
+    async def count_out_of_use(self) -> int:
+        return await self._home.count_out_of_use()
+
+    async def is_buried(self, secret: UUID) -> bool:
+        return await self._home.is_buried(secret)
+
     async def read_value(self, state: SecretState) -> NoReturn:  # noqa: ARG002  # as Home has it
         raise _WouldBeDone
 
@@ -59,23 +69,37 @@ class _Untouched(Home):
         self,
         before: SecretState | None,  # noqa: ARG002  # as Home has them
         secret: UUID,  # noqa: ARG002
-        wanted: Attributes,  # noqa: ARG002
-        value: SecretValue | None,  # noqa: ARG002
+        wanted: Wanted,  # noqa: ARG002
         creator: int,  # noqa: ARG002
     ) -> NoReturn:
         raise _WouldBeDone
 
-    async def remove(self, state: SecretState) -> NoReturn:  # noqa: ARG002  # as Home has it
+    async def remove(self, state: SecretState, *, buried: int | None = None) -> NoReturn:  # noqa: ARG002
+        raise _WouldBeDone
+
+
+class _Untold(Clock):
+    """A clock that nobody is told of."""
+
+    def __init__(self, clock: Clock) -> None:  # only what it says is wanted
+        self._clock = clock
+
+    async def now(self) -> int:
+        return await self._clock.now()
+
+    async def keep(self, apart_s: int = 1) -> NoReturn:  # noqa: ARG002  # as Clock has it
         raise _WouldBeDone
 
 
 class Trial:
     """Tries requests on the secrets of two homes."""
 
-    def __init__(self, seal: Seal, persistent: Home, ephemeral: Home) -> None:
+    def __init__(self, seal: Seal, persistent: Home, ephemeral: Home, clock: Clock, pending: Pending) -> None:
         self._seal = seal
         self._persistent = _Untouched(persistent)
         self._ephemeral = _Untouched(ephemeral)
+        self._clock = _Untold(clock)
+        self._pending = pending
 
     async def find(self, secret: UUID) -> SecretState | None:
         """Give the secret with this id, whoever may see it."""
@@ -100,11 +124,13 @@ class Trial:
             What it would be refused with; None if it would be done.
         """
         # Events of its own, which nobody listens to.
-        secrets = Secrets(access, self._seal, self._persistent, self._ephemeral, Events(access))
+        events = Events(access)
+        homes = Homes(access, self._seal, self._persistent, self._ephemeral)
+        lifecycles = SecretLifecycles(access, homes, events, self._clock, self._pending)
         try:
             access.admit(caller, permission)
             if request is not None:
-                await handlers_of(secrets)[type(request)](caller, request)
+                await handlers_of(Secrets(access, homes, events), lifecycles)[type(request)](caller, request)
         except _WouldBeDone:
             return None
         except SecretdError as error:

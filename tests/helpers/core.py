@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -92,15 +93,27 @@ async def open_granting_core(root: Path, store: Store | None = None) -> AsyncIte
         await store.close()
 
 
+class HandClock:
+    """The system's clock as a test sets it, in seconds since 1970."""
+
+    def __init__(self, now_s: float = 1_800_000_000) -> None:
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 @asynccontextmanager
-async def open_core(root: Path, policy: Policy | None = None) -> AsyncIterator[Core]:
+async def open_core(
+    root: Path, policy: Policy | None = None, read_clock: Callable[[], float] = time.time
+) -> AsyncIterator[Core]:
     """Open the core whose files are below ``root``, and try once to unseal it."""
     store = await open_store(f"sqlite://{root / 'store'}")
     try:
         seal = make_seal(root, store)
         status = await seal.open()
         access = Access(policy or owner_only(Mode.SESSION, os.geteuid()))
-        service = Service(Mode.SESSION, access, seal, store, Grants(store, seal))
+        service = Service(Mode.SESSION, access, seal, store, Grants(store, seal), read_clock=read_clock)
         if status.state is SealState.OPEN:
             await service.unsealed()
         yield Core(service, store, seal)
@@ -109,11 +122,16 @@ async def open_core(root: Path, policy: Policy | None = None) -> AsyncIterator[C
         await store.close()
 
 
-def in_core(root: Path, test: Callable[[Core], Awaitable[None]], policy: Policy | None = None) -> None:
+def in_core(
+    root: Path,
+    test: Callable[[Core], Awaitable[None]],
+    policy: Policy | None = None,
+    read_clock: Callable[[], float] = time.time,
+) -> None:
     """Run a test with a core of its own; arguments as for open_core."""
 
     async def with_core() -> None:
-        async with open_core(root, policy) as core:
+        async with open_core(root, policy, read_clock) as core:
             await test(core)
 
     run(with_core())
