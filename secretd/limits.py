@@ -92,15 +92,28 @@ BLOB_BYTES = Limit(
 KDF_MEMORY_BYTES = Limit(
     268_435_456,
     "bytes",
-    source="ours; four times what Proxmox Backup Server's own files take, unless keys.kdf_memory is configured",
+    source="ours; four times what Proxmox Backup Server's own files take, unless keys.kdf-memory is configured",
     seen="invalid-key-file",
 )
 KDF_ITERATIONS = Limit(
     10_000_000,
     "iterations",
-    source="ours; 150 times what Proxmox Backup Server's own files take, unless keys.kdf_iterations is configured",
+    source="ours; 150 times what Proxmox Backup Server's own files take, unless keys.kdf-iterations is configured",
     seen="invalid-key-file",
 )
+KDF_PASSES = Limit(
+    8,
+    "times the memory",
+    source="ours; 128 * n * r * p of scrypt: it then takes at most about six seconds, as PBKDF2 does at most",
+    seen="invalid-key-file",
+)
+DERIVATIONS_WAITING = Limit(
+    8, "derivations", source="ours; one is made at a time, so the last waits for a minute at most", seen="busy"
+)
+PASSWORD_BYTES_LEAST = Limit(
+    5, "bytes", source="Proxmox Backup takes no shorter password of a key file", seen="wrong-password, invalid-request"
+)
+HINT_CHARACTERS = Limit(64, "characters", source="Proxmox Backup has as many", seen="invalid-request; read, it is cut")
 REFERENCES = Limit(32, "consumers", source="ours; of one object", seen="quota")
 CONSUMER_CHARACTERS = Limit(128, "characters", source="ours", seen="invalid-request")
 WINDOW_DAYS_LEAST = Limit(7, "days", source="AWS KMS and RustFS have as few", seen="invalid-document")
