@@ -129,8 +129,11 @@ def _check_scrypt(kdf: ScryptKdf, bounds: KdfBounds) -> None:
         )
 
 
-def _derive(kdf: Kdf, password: bytes) -> bytes:
-    """Derive KEY_BYTES; this is what takes long."""
+def derive(kdf: Kdf, password: bytes) -> bytes:
+    """Derive from a password the KEY_BYTES that protect a key; takes as long as the costs say, which are lawful.
+
+    ``check_costs`` is who says so.
+    """
     if isinstance(kdf, Pbkdf2Kdf):
         return hashlib.pbkdf2_hmac("sha256", password, kdf.salt, kdf.iterations)
     return hashlib.scrypt(password, salt=kdf.salt, n=kdf.n, r=kdf.r, p=kdf.p, maxmem=_MEMORY_MOST, dklen=KEY_BYTES)
@@ -171,7 +174,7 @@ def _unprotected(file: KeyFile, kdf: Kdf, password: bytes | None, bounds: KdfBou
     if len(password) < limits.PASSWORD_BYTES_LEAST:
         raise _wrong_password(file, f"the password is too short: one has at least {limits.PASSWORD_BYTES_LEAST} bytes")
     check_costs(kdf, bounds)
-    key = _decrypt(_derive(kdf, password), file.data)
+    key = _decrypt(derive(kdf, password), file.data)
     if key is None:
         raise _wrong_password(file, "the password does not open this key file, or the file is damaged")
     return key
@@ -209,5 +212,5 @@ def write_key_file(key: bytes, created: int, modified: int, protection: Protecti
 def _encrypt(key: bytes, protection: Protection) -> bytes:
     if len(protection.password) < limits.PASSWORD_BYTES_LEAST:
         raise InvalidRequestError(f"a password of a key file has at least {limits.PASSWORD_BYTES_LEAST} bytes")
-    sealed = AESGCM(_derive(protection.kdf, protection.password)).encrypt(protection.iv, key, None)
+    sealed = AESGCM(derive(protection.kdf, protection.password)).encrypt(protection.iv, key, None)
     return protection.iv + sealed[KEY_BYTES:] + sealed[:KEY_BYTES]
