@@ -14,7 +14,8 @@ from secretd import limits, storerequests
 from secretd.core.grantstore import Grants
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
-from secretd.core.kinds import ATTRIBUTES, GRANT, HEAD, KEYRING, OWNER, USAGE, USED, USES, VALUE
+from secretd.core.kinds import ATTRIBUTES, GRANT, HEAD, KEYRING, OUT_OF_USE, OWNER, TOMBSTONE, USAGE, USED, USES, VALUE
+from secretd.core.lifecyclechecking import NOUNS, LifecycleLooks
 from secretd.core.quota import Amount, Quotas
 from secretd.core.records import Records, id_in
 from secretd.core.sealing import Seal
@@ -33,6 +34,7 @@ _NOUNS = {
     USED: "sums of what users have stored",
     USES: "counts of a key's uses",
     GRANT: "grants",
+    **NOUNS,
 }
 """What the records of a kind are called."""
 
@@ -74,6 +76,7 @@ class _Check:
         self._quotas = quotas
         self._grants = grants
         self._records = Records(snapshot, seal)
+        self._lifecycles = LifecycleLooks(snapshot, seal, self._records)
         self._head = head
         self._total = 0
         self._grants_total = 0
@@ -81,6 +84,7 @@ class _Check:
         self._owned: dict[int, Amount] = {}
         self._report = _Report()
         self._looks: dict[bytes, Look] = {
+            **self._lifecycles.looks,
             ATTRIBUTES: self._attributes,
             VALUE: self._value,
             USAGE: self._usage,
@@ -139,7 +143,9 @@ class _Check:
             await self._records.read_value(state)
         usage = state.attributes.usage
         holder = await self._records.find_by_usage(usage) if usage is not None else state
-        return None if holder is not None and holder.id == state.id else "a secret's usage does not lead to it"
+        if holder is None or holder.id != state.id:
+            return "a secret's usage does not lead to it"
+        return await self._lifecycles.of_secret(state)
 
     async def _value(self, record: Record) -> str | None:
         try:
@@ -211,7 +217,7 @@ async def _unknown(_: Record) -> str:
 
 
 def _secret_of(record: Record) -> UUID | None:
-    if record.key[:1] not in (ATTRIBUTES, VALUE, OWNER):
+    if record.key[:1] not in (ATTRIBUTES, VALUE, OWNER, OUT_OF_USE, TOMBSTONE):
         return None
     try:
         return id_in(record.key)

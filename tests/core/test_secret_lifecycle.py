@@ -30,6 +30,7 @@ from secretd.lifecyclerequests import (
     SecretArchive,
     SecretAttach,
     SecretCancelDeletion,
+    SecretDeletionScheduled,
     SecretDetach,
     SecretGetLifecycle,
     SecretLifecycle,
@@ -316,7 +317,7 @@ def test_each_change_gives_another_digest_and_the_next_can_name_it(tmp_path: Pat
         seen = {digest}
         for name in ("attach", "detach", "protect", "unprotect", "archive", "restore", "schedule-deletion"):
             reply = await core.call(ALL[name](digest))
-            assert isinstance(reply, ops.Changed | ops.SecretDeletionScheduled)
+            assert isinstance(reply, ops.Changed | SecretDeletionScheduled)
             digest = reply.digest
             assert digest not in seen
             seen.add(digest)
