@@ -64,5 +64,4 @@ class Derivations:
 
     def _end(self, made: asyncio.Future[_Derived]) -> None:
         self._lock.release()
-        if not made.cancelled():
-            made.exception()  # was asked for: asyncio does not tell of it again if nobody is left to hear
+        made.exception()  # was asked for: asyncio does not tell of it again if nobody is left to hear
