@@ -212,6 +212,7 @@ class Caller:
         read_only: came by a ``-ro`` socket: never writes and never has a value revealed.
         elevated: proved to be the host's machinery; lifts only the bar of private.
         label: the security label, if a security module gives one.
+        known: the kernel says which user it is; if not, uid stands for many, and the caller may do nothing at all.
         process: what else is known of the process; None if the kernel gives no handle of it.
         standing: what the grants that he was last judged by found out of his ids.
     """
@@ -223,6 +224,7 @@ class Caller:
     read_only: bool = False
     elevated: bool = False
     label: str | None = None
+    known: bool = True
     process: Process | None = field(default=None, compare=False, repr=False)
     standing: object = field(default=None, init=False, compare=False, repr=False)
 

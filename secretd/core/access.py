@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from time import time
-from typing import Protocol
+from typing import Protocol, final
 from uuid import UUID
 
-from secretd.errors import AccessDeniedError, ReadOnlyError
+from secretd.errors import AccessDeniedError, NotAuthenticatedError, ReadOnlyError
 from secretd.keys import KeyId, Tag
 from secretd.model import Attributes, Caller, Mode, Permission
 
@@ -25,6 +25,7 @@ READ_ONLY_PERMISSIONS = frozenset({Permission.SEARCH, Permission.GETATTR, Permis
 """All that a ``-ro`` socket can ever give. Source: CVE-2019-10161 shows what comes of more."""
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Target:
     """The object a permission is asked for: a secret as it is, or as it would be after a change.
@@ -38,6 +39,7 @@ class Target:
     attributes: Attributes
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class KeyTarget:
     """The same of a key.
@@ -126,10 +128,12 @@ class Access:
         """The first step: the caller holds this permission for something, or with None any at all.
 
         Raises:
+            NotAuthenticatedError: the kernel does not say who the caller is: whatever he asks, and holds.
             ReadOnlyError: the caller would hold it, were the connection not read-only.
             AccessDeniedError: he does not hold it.
             SealError, StoreCorruptError: the daemon does not know that, or no grant is in force.
         """
+        _require_known_caller(caller)
         if permission is not None:
             self.require(caller, permission, None)
             return
@@ -143,8 +147,9 @@ class Access:
         """The second step: the caller holds this permission for the target, for all, or with None for something.
 
         Raises:
-            ReadOnlyError, AccessDeniedError, SealError, StoreCorruptError: as for ``admit``.
+            NotAuthenticatedError, ReadOnlyError, AccessDeniedError, SealError, StoreCorruptError: as for ``admit``.
         """
+        _require_known_caller(caller)
         if self.allows(caller, permission, target):
             return
         if caller.read_only and self._policy(caller, permission, target):
@@ -157,3 +162,10 @@ class Access:
         if caller.read_only and permission not in READ_ONLY_PERMISSIONS:
             return False
         return self._policy(caller, permission, target)
+
+
+def _require_known_caller(caller: Caller) -> None:
+    if not caller.known:
+        raise NotAuthenticatedError(
+            "it is not known who you are: your user is not mapped in the daemon's user namespace"
+        )

@@ -1,4 +1,9 @@
-"""Who is at the other end of a socket, as the kernel had it when he connected."""
+"""Who is at the other end of a socket, as the kernel had it when he connected.
+
+In a user namespace the kernel gives one number for all users whom that does not map.  Whoever has it is not known.
+
+Source: unix(7); user_namespaces(7), "Unmapped user and group IDs".
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,8 @@ import os
 import socket
 import struct
 from array import array
+from functools import cache
+from pathlib import Path
 
 from secretd import limits
 from secretd.daemon.process import PeerProcess, gives_handles
@@ -17,6 +24,10 @@ from secretd.model import Caller, check_text
 _UCRED = struct.Struct("iII")
 _libc = ctypes.CDLL(None, use_errno=True)
 _FIRST_TRY_BYTES = 256
+_USERS = 2**32 - 1
+"""How many there are: the number above the last is none."""
+_OVERFLOW_UID = 65_534
+"""Source: Linux, include/linux/highuid.h."""
 _SO_PEERGROUPS = 59
 """Source: Linux, include/uapi/asm-generic/socket.h; Python has no name for it."""
 
@@ -33,7 +44,26 @@ def caller_of(connection: socket.socket, *, read_only: bool) -> Caller:
     pid, uid, gid = _UCRED.unpack(credentials)
     groups = tuple(array("I", _told(connection, _SO_PEERGROUPS)))
     process = PeerProcess(connection) if pid and gives_handles() else None
-    return Caller(uid, gid, pid, groups, read_only, label=_label_of(connection), process=process)
+    known = uid != _stands_for_many()
+    return Caller(uid, gid, pid, groups, read_only, label=_label_of(connection), known=known, process=process)
+
+
+@cache
+def _stands_for_many() -> int | None:
+    """Give the number of all users who are not mapped; None if all are.
+
+    Where the map cannot be read that number is taken to be in use: then it is nobody's who could be granted something.
+    """
+    try:
+        lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    if sum(int(line.split()[2]) for line in lines) >= _USERS:
+        return None
+    try:
+        return int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
+    except OSError:  # a unit may not be shown it: systemd.exec(5), ProcSubset=
+        return _OVERFLOW_UID
 
 
 def _label_of(connection: socket.socket) -> str | None:
