@@ -56,6 +56,7 @@ KEYS = Limit(4_096, "keys", source="ours; what is said of all of them is in memo
 KEY_DESCRIPTION_BYTES = Limit(
     1_024, "bytes of UTF-8", source="with all tags at their longest a record stays small", seen="invalid-document"
 )
+KEY_PATTERN_CHARACTERS = Limit(64, "characters", source="ours; the longest id has 36", seen="invalid-document")
 KEY_TAGS = Limit(50, "tags", source="AWS KMS has as many", seen="invalid-document")
 TAG_NAME_CHARACTERS = Limit(128, "characters", source="AWS KMS has as many", seen="invalid-document")
 TAG_TEXT_CHARACTERS = Limit(256, "characters", source="AWS KMS has as many", seen="invalid-document")
@@ -148,7 +149,7 @@ GRANT_SCOPES = Limit(64, "scopes", source="ours; of one grant: grants add up", s
 GRANT_PATTERNS_BYTES = Limit(
     6_144,
     "bytes of UTF-8",
-    source="ours; of all patterns of one grant: the longest, and half as much",
+    source="ours; of all patterns and tags of one grant: the longest pattern, and half as much",
     seen="invalid-document",
 )
 GRANTS_SCOPES = Limit(
@@ -160,7 +161,7 @@ GRANTS_SCOPES = Limit(
 GRANTS_PATTERNS_BYTES = Limit(
     262_144,
     "bytes of UTF-8",
-    source="ours; of the patterns of all grants together, 16 for each scope: to make all ready takes 1 to 2.6 s in all",
+    source="ours; of the patterns and tags of all grants, 16 for each scope: to make all ready takes 1 to 2.6 s in all",
     seen="quota",
 )
 
