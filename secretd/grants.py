@@ -1,4 +1,4 @@
-"""The nouns of grants: whom one names, what it permits, which secrets it reaches, and until when.
+"""The nouns of grants: whom one names, what it permits, which secrets and keys it reaches, and until when.
 
 Constructors refuse whatever docs/access.md refuses, so that a grant that is there can be written, read again, kept
 and judged, and nothing in it has to be looked at twice.  What a grant means for a caller and a secret is
@@ -10,7 +10,7 @@ Source: docs/access.md, "Permissions" and "Grants".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -21,6 +21,7 @@ from uuid import UUID
 
 from secretd import limits
 from secretd.errors import InvalidDocumentError
+from secretd.keys import KeyId, Tag, key_id_of
 from secretd.model import Permission, UsageType, check_text
 
 LARGEST_ID: Final = 2**32 - 2
@@ -31,11 +32,26 @@ _UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]+\.service")  # systemd.unit(5), "Descrip
 _UNIT_CHARACTERS: Final = 255  # the same: UNIT_NAME_MAX with its zero byte
 _TEMPLATE = re.compile(r".*@\.service")
 _OF_A_USER = re.compile(r"user(?:-runtime-dir)?@.*\.service")  # systemd.special(7), "user.slice"
+_KEY_PATTERN = re.compile("[A-Za-z0-9_.*-]+")  # what docs/keys.md lets an id have, and stars
 _SHA256 = re.compile("[0-9a-f]{64}")
 _PLAIN_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[^/]+)+")
 
 
 # What is permitted.
+
+
+_OF_BOTH: Final = frozenset({Permission.GETATTR, Permission.DELETE, Permission.ARCHIVE})
+
+OF_KEYS: Final = _OF_BOTH | frozenset(
+    {
+        *(Permission.ENCRYPT, Permission.DECRYPT, Permission.GENERATE, Permission.GENERATE_WRAPPED),
+        *(Permission.EXPORT, Permission.KEY_ADMIN),
+    }
+)
+"""What can be permitted on a key."""
+
+OF_SECRETS: Final = (frozenset(Permission) - OF_KEYS) | _OF_BOTH
+"""What can be permitted on a secret, or on all of them."""
 
 
 class PermissionSet(Enum):
@@ -46,6 +62,9 @@ class PermissionSet(Enum):
     NO_DELETE = "no-delete"
     APPEND_ONLY = "append-only"
     DELETE_ONLY = "delete-only"
+    KEY_USER = "key-user"
+    KEY_ENCRYPTER = "key-encrypter"
+    KEY_ADMINISTRATOR = "key-administrator"
 
 
 _READING = frozenset({Permission.SEARCH, Permission.GETATTR, Permission.READ, Permission.READ_SECURE})
@@ -53,11 +72,18 @@ _APPENDING = frozenset({Permission.APPEND, Permission.SAVE})
 
 PERMISSIONS_OF: Mapping[PermissionSet, frozenset[Permission]] = MappingProxyType(
     {
-        PermissionSet.ALL: frozenset(Permission) - {Permission.ADMIN},
+        PermissionSet.ALL: OF_SECRETS - {Permission.ADMIN},
         PermissionSet.READ_ONLY: _READING,
         PermissionSet.NO_DELETE: _READING | _APPENDING,
         PermissionSet.APPEND_ONLY: _APPENDING,
         PermissionSet.DELETE_ONLY: frozenset({Permission.SEARCH, Permission.GETATTR, Permission.DELETE}),
+        PermissionSet.KEY_USER: frozenset(
+            {Permission.GETATTR, Permission.ENCRYPT, Permission.DECRYPT, Permission.GENERATE}
+        ),
+        PermissionSet.KEY_ENCRYPTER: frozenset({Permission.GETATTR, Permission.ENCRYPT, Permission.GENERATE_WRAPPED}),
+        PermissionSet.KEY_ADMINISTRATOR: frozenset(
+            {Permission.GETATTR, Permission.DELETE, Permission.ARCHIVE, Permission.KEY_ADMIN}
+        ),
     }
 )
 """What each ready-made set permits. Source: docs/access.md, "Permissions"."""
@@ -165,7 +191,7 @@ class Principal:
             raise InvalidDocumentError("an executable only narrows: name a user, a group or a unit beside it")
 
 
-# Which secrets it reaches.
+# Which secrets and keys it reaches.
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +236,61 @@ class UsageLike:
             )
 
 
-Scope = EverySecret | ThatSecret | UsageLike
-"""Which secrets a grant reaches."""
+@dataclass(frozen=True, slots=True)
+class EveryKey:
+    """The scope of every key there is or will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThatKey:
+    """The scope of one key, by its id.
+
+    Raises:
+        InvalidDocumentError: no key can have this id, or it is not as ``key_id_of`` gives it.
+    """
+
+    id: KeyId
+
+    def __post_init__(self) -> None:
+        if key_id_of(self.id) != self.id:
+            raise InvalidDocumentError(
+                "the id of a key is a UUID, or 3 to 32 letters, digits, '.', '_' and '-', not beginning with '.' or '-'"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLike:
+    """The scope of keys of which a pattern matches the id.
+
+    Args:
+        pattern: what it means is core/patterns.py's; of 1 to limits.KEY_PATTERN_CHARACTERS characters that an id can
+            have, and stars.
+
+    Raises:
+        InvalidDocumentError: it is not so.
+    """
+
+    pattern: str
+
+    def __post_init__(self) -> None:
+        if not is_key_pattern(self.pattern):
+            raise InvalidDocumentError(
+                f"a pattern for keys has 1 to {limits.KEY_PATTERN_CHARACTERS} characters:"
+                " letters and digits of ASCII, '.', '_', '-' and '*'"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTagged:
+    """The scope of keys that have a tag of this name and text."""
+
+    tag: Tag
+
+
+SecretScope = EverySecret | ThatSecret | UsageLike
+KeyScope = EveryKey | ThatKey | KeyLike | KeyTagged
+Scope = SecretScope | KeyScope
+"""Which secrets or keys a grant reaches."""
 
 
 # The grant.
@@ -254,6 +333,7 @@ class Grant:
         _check_scopes(self.scopes)
         if Permission.ADMIN in self.permissions and EverySecret() not in self.scopes:
             raise InvalidDocumentError("the permission admin needs the scope of all secrets")
+        _check_each_counts(self.permissions, self.scopes)
         if self.expires is not None and (self.expires.tzinfo is not UTC or self.expires.microsecond):
             raise InvalidDocumentError("the end of a grant is given in UTC, to the second")
 
@@ -267,14 +347,37 @@ def _check_scopes(scopes: tuple[Scope, ...]) -> None:
         raise InvalidDocumentError("a scope is named twice")
     if pattern_bytes(scopes) > limits.GRANT_PATTERNS_BYTES:
         raise InvalidDocumentError(
-            f"the patterns of a grant may have at most {limits.GRANT_PATTERNS_BYTES} bytes of UTF-8 in all"
+            f"the patterns and tags of a grant may have at most {limits.GRANT_PATTERNS_BYTES} bytes of UTF-8 in all"
         )
 
 
+def _check_each_counts(permissions: frozenset[Permission], scopes: tuple[Scope, ...]) -> None:
+    """Refuse a permission that can count for none of the scopes, and a scope for which none of the permissions can.
+
+    Either would be in the grant and give nothing, which nobody means.
+    """
+    on_keys = [isinstance(scope, KeyScope) for scope in scopes]
+    kinds = (("secrets", OF_SECRETS, not all(on_keys)), ("keys", OF_KEYS, any(on_keys)))
+    for kind, of_these, are_there in kinds:
+        alone = [one.value for one in Permission if one in permissions - _OF_BOTH and one in of_these]
+        if alone and not are_there:
+            raise InvalidDocumentError(f"the permission {alone[0]} is for {kind}, and no scope is of {kind}")
+    for kind, of_these, are_there in kinds:
+        if are_there and not permissions & of_these:
+            raise InvalidDocumentError(f"a scope is of {kind}, and none of the permissions is for {kind}")
+
+
+def patterns_in(scopes: Iterable[Scope]) -> Iterator[str]:
+    """Give the patterns of some scopes, whatever they are for."""
+    for scope in scopes:
+        if isinstance(scope, UsageLike | KeyLike) and scope.pattern is not None:
+            yield scope.pattern
+
+
 def pattern_bytes(scopes: Iterable[Scope]) -> int:
-    """Say how many bytes of UTF-8 all patterns of some scopes have."""
-    patterns = (scope.pattern for scope in scopes if isinstance(scope, UsageLike) and scope.pattern is not None)
-    return sum(len(pattern.encode()) for pattern in patterns)
+    """Say how many bytes of UTF-8 all patterns and tags of some scopes have."""
+    tags = (scope.tag for scope in scopes if isinstance(scope, KeyTagged))
+    return sum(len(text.encode()) for text in (*patterns_in(scopes), *(tag.name + tag.text for tag in tags)))
 
 
 # How things are spelt.
@@ -303,6 +406,11 @@ def is_plain_path(text: str) -> bool:
 def is_plain(usage_type: UsageType, text: str) -> bool:
     """Whether an id of a usage, or a pattern for one, has but this spelling: a volume's is a path, which has others."""
     return usage_type is not UsageType.VOLUME or is_plain_path(text)
+
+
+def is_key_pattern(text: str) -> bool:
+    """Whether a text can be a pattern for the ids of keys."""
+    return len(text) <= limits.KEY_PATTERN_CHARACTERS and _KEY_PATTERN.fullmatch(text) is not None
 
 
 def is_interpreter(path: str) -> bool:

@@ -10,19 +10,24 @@ from uuid import UUID
 
 import click
 
-from secretd.cli.parameters import UuidType, on_the_command_line
+from secretd.cli.parameters import KEY, PAIR, UuidType, on_the_command_line
 from secretd.cli.users import number_of
 from secretd.grants import (
     PERMISSIONS_OF,
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyLike,
+    KeyTagged,
     Principal,
     PrincipalKind,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
 )
+from secretd.keys import KeyId, Tag
 from secretd.model import Permission, UsageType
 from secretd.moments import parse_time
 
@@ -81,6 +86,14 @@ _DESCRIBING: dict[str, dict[str, Any]] = {
         "help": "Or those with a usage of this type.",
     },
     "--pattern": {"help": "Of these, those whose usage's id it matches: * is anything but /, ** is anything."},
+    "--keys": {"is_flag": True, "help": "Which keys: all."},
+    "--key": {**KEY, "multiple": True, "help": "Or this one; may be repeated."},
+    "--key-pattern": {
+        "metavar": "PATTERN",
+        "multiple": True,
+        "help": "Or those whose id it matches: * is anything; may be repeated.",
+    },
+    "--key-tag": {**PAIR, "help": "Or those with this tag; may be repeated."},
     "--expires": {"metavar": "TIME", "help": "The end of the grant, as 2027-12-31T23:59:59Z."},
 }
 """The options that describe a grant, and what click is told of each."""
@@ -102,7 +115,9 @@ _NEEDED: Mapping[tuple[str, ...], str] = {
     ("name",): "name the grant: --name.",
     ("user", "group", "unit", "anyone"): "say who is meant: one of --user, --group, --unit and --anyone.",
     ("allow",): "say what is permitted: --allow.",
-    ("all", "secret", "usage", "pattern"): "say which secrets: --all, --secret or --usage.",
+    ("all", "secret", "usage", "pattern", "keys", "key", "key_pattern", "key_tag"): (
+        "say which secrets or keys: --all, --secret or --usage, --keys, --key, --key-pattern or --key-tag."
+    ),
 }
 """Options of which one at least has to be given, and what is said if none is."""
 
@@ -162,6 +177,16 @@ def _scopes(said: dict[str, Any]) -> Iterator[Scope]:
     yield from map(ThatSecret, secrets)
     if said["usage"]:
         yield UsageLike(UsageType(said["usage"]), said["pattern"])
+    yield from _key_scopes(said)
+
+
+def _key_scopes(said: dict[str, Any]) -> Iterator[Scope]:
+    if said["keys"]:
+        yield EveryKey()
+    keys: tuple[KeyId, ...] = said["key"]
+    yield from map(ThatKey, keys)
+    yield from map(KeyLike, said["key_pattern"])
+    yield from (KeyTagged(Tag(name, text)) for name, text in said["key_tag"])
 
 
 def _expires(text: str | None) -> datetime | None:
@@ -205,6 +230,14 @@ def _rest(grant: Grant) -> Iterator[str]:
                 yield from ("--usage", scope.type.value)
                 if scope.pattern is not None:
                     yield from ("--pattern", scope.pattern)
+            case EveryKey():
+                yield "--keys"
+            case ThatKey():
+                yield from ("--key", scope.id)
+            case KeyLike():
+                yield from ("--key-pattern", scope.pattern)
+            case KeyTagged():
+                yield from ("--key-tag", f"{scope.tag.name}={scope.tag.text}")
 
 
 def _quoted(word: str) -> str:

@@ -14,15 +14,21 @@ from uuid import UUID
 from secretd.crypto import canonical
 from secretd.errors import SecretdError, StoreCorruptError
 from secretd.grants import (
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyLike,
+    KeyScope,
+    KeyTagged,
     Principal,
     PrincipalKind,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
 )
+from secretd.keys import Tag
 from secretd.model import Permission, UsageType
 from secretd.moments import format_time, parse_time
 
@@ -77,6 +83,20 @@ def _scope(scope: Scope) -> list[str | None]:
             return ["secret", str(scope.id)]
         case UsageLike():
             return ["usage", scope.type.value, scope.pattern]
+        case _:
+            return _key_scope(scope)
+
+
+def _key_scope(scope: KeyScope) -> list[str | None]:
+    match scope:
+        case EveryKey():
+            return ["keys"]
+        case ThatKey():
+            return ["key", scope.id]
+        case KeyLike():
+            return ["key-pattern", scope.pattern]
+        case KeyTagged():
+            return ["key-tag", scope.tag.name, scope.tag.text]
 
 
 def _try_read(plaintext: bytes) -> Grant | None:
@@ -117,4 +137,8 @@ _READERS: Mapping[str, Callable[..., Scope]] = {
     "all": EverySecret,
     "secret": lambda spelled: ThatSecret(UUID(spelled)),
     "usage": lambda kind, pattern: UsageLike(UsageType(kind), pattern),
+    "keys": EveryKey,
+    "key": ThatKey,
+    "key-pattern": KeyLike,
+    "key-tag": lambda name, text: KeyTagged(Tag(name, text)),
 }

@@ -1,8 +1,8 @@
-"""What grants mean for a caller and a secret: grants made ready to be asked often.
+"""What grants mean for a caller and a secret or a key: grants made ready to be asked often.
 
 Pure: no clock, no store, no system.  Grants add up, so each permission of each principal is kept as the moment until
-which it lasts, at the place where a target leads to it: for every secret, by id, by usage.  What a question costs does
-not grow with the number of grants, but for patterns that begin and end alike.
+which it lasts, at the place where a target leads to it: for every secret, by id, by usage; for every key, by id, by
+tag.  What a question costs does not grow with the number of grants, but for patterns that begin and end alike.
 
 What is made ready is made when it is first asked for, and kept: of a principal until his grants change, of a caller
 until any do.  So a change costs as much as what it changes, and to be in many groups costs a caller's first question.
@@ -23,31 +23,39 @@ from operator import is_
 from typing import Final
 from uuid import UUID
 
-from secretd.core.access import EVERYTHING, AnyTarget, Target
+from secretd.core.access import EVERYTHING, AnyTarget, KeyTarget, Target
 from secretd.core.patterns import Pattern, has_stars, pattern_of
 from secretd.grants import (
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyLike,
+    KeyScope,
+    KeyTagged,
     Principal,
     PrincipalKind,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
     is_plain,
+    patterns_in,
 )
+from secretd.keys import Tag
 from secretd.model import Caller, Permission, Process, Usage, UsageType
 
 _NEVER: Final = -math.inf
 _FOR_EVER: Final = math.inf
 _NO_PATTERNS: Final[dict[Pattern, float]] = {}
+_COMES_WITH: Final = {Permission.WRITE: Permission.APPEND, Permission.GENERATE: Permission.GENERATE_WRAPPED}
 
 
 # What is reached, until when.
 
 
-class _Usages:
-    """The secrets with a usage of one type that are reached: all, by the id itself, or by a pattern.
+class _Ids:
+    """Those of one kind that are reached: all, by the id itself, or by a pattern.
 
     Patterns are kept by what stands before their first star and behind their last, so that most of them need no look.
     """
@@ -71,33 +79,63 @@ class _Usages:
             kept[made] = max(until, kept.get(made, _NEVER))
             self._lengths.add((len(made.prefix), len(made.suffix)))
 
+    def _matches(self, its_id: str, now: float) -> bool:
+        length = len(its_id)
+        for prefix, suffix in self._lengths:
+            ends = its_id[:prefix], its_id[length - suffix :]
+            for pattern, until in self._patterns.get(ends, _NO_PATTERNS).items():
+                if now < until and pattern.matches(its_id):
+                    return True
+        return False
+
+
+class _Usages(_Ids):
+    """The secrets with a usage of one type that are reached."""
+
+    __slots__ = ()
+
     def reaches(self, usage: Usage | None, now: float) -> bool:
         if now < self._all:
             return True
         if usage is None:
             return False
-        return now < self._ids.get(usage.id, _NEVER) or self._matches(usage, now)
+        if now < self._ids.get(usage.id, _NEVER):
+            return True
+        return self._matches(usage.id, now) and is_plain(usage.type, usage.id)
 
-    def _matches(self, usage: Usage, now: float) -> bool:
-        usage_id, length = usage.id, len(usage.id)
-        for prefix, suffix in self._lengths:
-            ends = usage_id[:prefix], usage_id[length - suffix :]
-            for pattern, until in self._patterns.get(ends, _NO_PATTERNS).items():
-                if now < until and pattern.matches(usage_id):
-                    return is_plain(usage.type, usage_id)
-        return False
+
+class _Keys(_Ids):
+    """The keys that are reached, by a tag too."""
+
+    __slots__ = ("_tags",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tags: dict[Tag, float] = {}
+
+    def add_tag(self, tag: Tag, until: float) -> None:
+        self._tags[tag] = max(until, self._tags.get(tag, _NEVER))
+
+    def reaches(self, target: KeyTarget, now: float) -> bool:
+        if now < self._all:
+            return True
+        if self._tags and any(now < self._tags.get(tag, _NEVER) for tag in target.tags):
+            return True
+        its_id = target.id
+        return its_id is not None and (now < self._ids.get(its_id, _NEVER) or self._matches(its_id, now))
 
 
 class _Reach:
     """All that one principal reaches with one permission."""
 
-    __slots__ = ("_everything", "_secrets", "_something", "_usages")
+    __slots__ = ("_everything", "_keys", "_secrets", "_something", "_usages")
 
     def __init__(self) -> None:
         self._something = _NEVER
         self._everything = _NEVER
         self._secrets: dict[UUID | None, float] = {}
         self._usages: dict[UsageType, _Usages] = {}
+        self._keys: _Keys | None = None
 
     def add(self, scopes: Iterable[Scope], until: float) -> None:
         self._something = max(until, self._something)
@@ -109,13 +147,29 @@ class _Reach:
                     self._secrets[scope.id] = max(until, self._secrets.get(scope.id, _NEVER))
                 case UsageLike():
                     self._usages.setdefault(scope.type, _Usages()).add(scope.pattern, until)
+                case EveryKey() | ThatKey() | KeyLike() | KeyTagged():
+                    self._add_keys(scope, until)
+
+    def _add_keys(self, scope: KeyScope, until: float) -> None:
+        self._keys = self._keys or _Keys()
+        match scope:
+            case EveryKey():
+                self._keys.add(None, until)
+            case ThatKey():
+                self._keys.add(scope.id, until)
+            case KeyLike():
+                self._keys.add(scope.pattern, until)
+            case KeyTagged():
+                self._keys.add_tag(scope.tag, until)
 
     def reaches(self, target: AnyTarget, now: float) -> bool:
         if type(target) is Target:
             return now < self._everything or self._reaches_secret(target, now)
         if target is None:
             return now < self._something
-        return target is EVERYTHING and now < self._everything
+        if target is EVERYTHING:
+            return now < self._everything
+        return self._keys is not None and self._keys.reaches(target, now)
 
     def _reaches_secret(self, target: Target, now: float) -> bool:
         if self._secrets and now < self._secrets.get(target.secret, _NEVER):
@@ -190,7 +244,7 @@ class _Party:
         self._made: dict[tuple[int, ...], _Holding] = {}
         self._reaches: dict[int, _Reach] = {}
         # What is made of a pattern goes with the last who has it: so it outlasts a change of the other grants.
-        self._patterns = [pattern_of(pattern) for grant in grants for pattern in _patterns_in(grant.scopes)]
+        self._patterns = [pattern_of(pattern) for grant in grants for pattern in _starred(grant.scopes)]
 
     def is_of(self, grants: tuple[Grant, ...]) -> bool:
         """Whether these very grants are for it."""
@@ -273,7 +327,11 @@ class Rules:
             target: for which secret; EVERYTHING is for all, None for anything at all.
             now: seconds since 1970, in UTC.
         """
-        holdings = self._standing(caller).holdings(permission)
+        standing = caller.standing
+        # Without a call where he is known: this is asked at every request, and of every secret of a list.
+        if type(standing) is not _Standing or standing.rules is not self:
+            standing = self._standing(caller)
+        holdings = standing.holdings(permission)
         for holding in holdings:
             if holding.reaches(target, now):
                 return True
@@ -336,14 +394,12 @@ class Rules:
 
 
 def all_of(permissions: frozenset[Permission]) -> frozenset[Permission]:
-    """Give the permissions that these come to: who may write may append too."""
-    return permissions | {Permission.APPEND} if Permission.WRITE in permissions else permissions
+    """Give the permissions that these come to: who may write may append too, and who may generate, wrapped."""
+    return permissions.union(less for more, less in _COMES_WITH.items() if more in permissions)
 
 
-def _patterns_in(scopes: Iterable[Scope]) -> Iterator[str]:
-    for scope in scopes:
-        if isinstance(scope, UsageLike) and scope.pattern is not None and has_stars(scope.pattern):
-            yield scope.pattern
+def _starred(scopes: Iterable[Scope]) -> Iterator[str]:
+    return filter(has_stars, patterns_in(scopes))
 
 
 def _end_of(grant: Grant) -> float:

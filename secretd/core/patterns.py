@@ -1,4 +1,4 @@
-"""Patterns for the ids of usages: whether one matches an id.
+"""Patterns for the ids of usages, and of keys, which hold no slash: whether one matches an id.
 
 A pattern is compared in a time that is bounded by the lengths of both, and none makes that explode.  Each is made into
 an expression once, when it is first needed, however many grants have it and however often these are made ready: that
@@ -29,13 +29,13 @@ class Pattern:
         self._text = text
         self._expression: re.Pattern[str] | None = None
 
-    def matches(self, usage_id: str) -> bool:
+    def matches(self, its_id: str) -> bool:
         """Whether it matches an id, for which any spelling will do."""
-        if self._between not in usage_id:
+        if self._between not in its_id:
             return False
         if self._expression is None:
             self._expression = _expression(self._text)
-        return self._expression.fullmatch(usage_id) is not None
+        return self._expression.fullmatch(its_id) is not None
 
 
 _patterns: WeakValueDictionary[str, Pattern] = WeakValueDictionary()

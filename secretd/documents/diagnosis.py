@@ -132,7 +132,16 @@ def _allow(allow: etree._Element) -> Iterator[str]:
 
 def _scope(scope: etree._Element) -> Iterator[str]:
     if not len(scope):
-        yield "<scope> must hold <all>, <secret> or <usage> at least once"
+        yield "<scope> must hold <all>, <secret>, <usage>, <keys> or <key> at least once"
+
+
+_KEY_SCOPES = ({"id"}, {"pattern"}, {"tag", "value"})
+
+
+def _key(key: etree._Element) -> Iterator[str]:
+    parent = key.getparent()
+    if parent is not None and parent.tag == "scope" and set(key.attrib) not in _KEY_SCOPES:
+        yield "<key> needs one of: the attribute id; the attribute pattern; the attributes tag and value"
 
 
 def _request(request: etree._Element) -> Iterator[str]:
@@ -160,6 +169,7 @@ _FURTHER: Mapping[str, Callable[[etree._Element], Iterator[str]]] = MappingProxy
         "principal": _principal,
         "allow": _allow,
         "scope": _scope,
+        "key": _key,
         "request": _request,
         "reply": _reply,
     }

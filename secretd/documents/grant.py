@@ -16,21 +16,27 @@ from lxml import etree
 
 from secretd import limits
 from secretd.documents.escape import escape, escape_attribute
-from secretd.documents.scalars import MOMENT, UUID_TEXT
+from secretd.documents.scalars import KEY_ID, MOMENT, UUID_TEXT
 from secretd.documents.secret import placed
 from secretd.documents.shapes import GRANT, GRANT_ID, PERMISSION, PERMISSION_SET, USAGE_TYPE
 from secretd.documents.validation import Grammar, read_strictly
 from secretd.grants import (
     PERMISSIONS_OF,
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyLike,
+    KeyScope,
+    KeyTagged,
     Principal,
     PrincipalKind,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
 )
+from secretd.keys import Tag
 from secretd.model import Permission
 
 _GRAMMAR = Grammar("grant.rng", "grant", GRANT)
@@ -108,11 +114,22 @@ def _usage_from(usage: etree._Element) -> UsageLike:
     return placed(usage, UsageLike, USAGE_TYPE.parse(usage.get("type", "")), usage.get("pattern"))
 
 
+def _key_from(key: etree._Element) -> ThatKey | KeyLike | KeyTagged:
+    key_id, pattern, tag = key.get("id"), key.get("pattern"), key.get("tag")
+    if key_id is not None:
+        return placed(key, ThatKey, KEY_ID.parse(key_id))
+    if pattern is not None:
+        return placed(key, KeyLike, pattern)
+    return KeyTagged(placed(key, Tag, tag or "", key.get("value", "")))
+
+
 _SCOPES: Mapping[str, Callable[[etree._Element], Scope]] = MappingProxyType(
     {
         "all": lambda _: EverySecret(),
         "secret": lambda secret: ThatSecret(UUID_TEXT.parse(secret.get("uuid", ""))),
         "usage": _usage_from,
+        "keys": lambda _: EveryKey(),
+        "key": _key_from,
     }
 )
 
@@ -164,3 +181,17 @@ def _scope_line(scope: Scope) -> str:
         case UsageLike():
             pattern = "" if scope.pattern is None else f" pattern='{escape_attribute(scope.pattern)}'"
             return f"<usage type='{scope.type.value}'{pattern}/>"
+        case _:
+            return _key_scope_line(scope)
+
+
+def _key_scope_line(scope: KeyScope) -> str:
+    match scope:
+        case EveryKey():
+            return "<keys/>"
+        case ThatKey():
+            return f"<key id='{scope.id}'/>"
+        case KeyLike():
+            return f"<key pattern='{scope.pattern}'/>"
+        case KeyTagged():
+            return f"<key tag='{escape_attribute(scope.tag.name)}' value='{escape_attribute(scope.tag.text)}'/>"

@@ -31,6 +31,7 @@ from secretd.grants import (
     Grant,
     PermissionSet,
     is_grant_name,
+    is_key_pattern,
     is_service,
     is_sha256,
 )
@@ -88,7 +89,8 @@ ORDINAL = number(1, 2**63 - 1)
 USAGE_TYPE = enumeration(UsageType)
 ERROR_CODE = one_of(WIRE_ERRORS, lambda error: str(error.code))
 
-_TEXT = Shape(text=Scalar("text", "<text/>", str, str))
+_TEXT_SCALAR = Scalar("text", "<text/>", str, str)
+_TEXT = Shape(text=_TEXT_SCALAR)
 _USAGE_ID = Shape(text=Scalar("an id", '<ref name="usage-id"/>', lambda text: text or None, str))
 _USAGE = Shape(
     {"type": Attribute(USAGE_TYPE, required=True)},
@@ -133,6 +135,7 @@ GRANT_UNIT = _judged("the name of a service", "grant.unit", is_service)
 GRANT_PATH = _judged("a path", "grant.path", bool)
 GRANT_SHA256 = _judged("64 lower-case hex digits", "grant.sha256", is_sha256)
 GRANT_PATTERN = _judged("a pattern", "grant.pattern", bool)
+GRANT_KEY_PATTERN = _judged("a pattern for keys", "grant.key-pattern", is_key_pattern)
 PERMISSION = enumeration(Permission)
 PERMISSION_SET = enumeration(PermissionSet)
 
@@ -157,6 +160,18 @@ _SCOPE = Shape(
         "secret": Child(_empty_with("uuid", UUID_TEXT), many=True),
         "usage": Child(
             Shape({"type": Attribute(USAGE_TYPE, required=True), "pattern": Attribute(GRANT_PATTERN)}), many=True
+        ),
+        "keys": Child(Shape(), many=True),
+        "key": Child(
+            Shape(
+                {
+                    "id": Attribute(KEY_ID),
+                    "pattern": Attribute(GRANT_KEY_PATTERN),
+                    "tag": Attribute(TAG_NAME),
+                    "value": Attribute(_TEXT_SCALAR),
+                }
+            ),
+            many=True,
         ),
     }
 )

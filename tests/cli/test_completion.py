@@ -276,6 +276,7 @@ def test_grants_are_asked_for(command: str, answered: Answered, daemon: Callable
         pytest.param("--allow read-", ["read-only", "read-secure"], id="a-permission-or-a-set"),
         pytest.param("--allow read,get", ["read,getattr"], id="one-more-permission"),
         pytest.param("--allow read,rea", ["read,read-only", "read,read-secure"], id="none-twice"),
+        pytest.param("--allow key-", ["key-user", "key-encrypter", "key-administrator", "key-admin"], id="of-keys"),
         pytest.param("--usage ce", ["ceph"], id="a-usage"),
     ],
 )

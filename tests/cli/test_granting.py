@@ -16,15 +16,20 @@ from secretd.errors import ExitStatus
 from secretd.grantrequests import GrantAdd, GrantAdded
 from secretd.grants import (
     PERMISSIONS_OF,
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyLike,
+    KeyTagged,
     PermissionSet,
     Principal,
     PrincipalKind,
+    ThatKey,
     ThatSecret,
     UsageLike,
 )
+from secretd.keys import KeyId, Tag
 from secretd.model import Permission, UsageType
 
 ID = UUID("6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40")
@@ -75,6 +80,26 @@ def grant_add(*words: str) -> int:
             ),
             id="all-that-can-be",
         ),
+        pytest.param(
+            [
+                *without("--allow", "--all"),
+                *("--allow", "key-encrypter", "--keys", "--key", str(ID).upper(), "--key", "nightly"),
+                *("--key-pattern", "backup-*", "--key-pattern", "*.x", "--key-tag", "env=a=b", "--key-tag", "own="),
+            ],
+            Grant(
+                "one",
+                None,
+                ANYONE,
+                PERMISSIONS_OF[PermissionSet.KEY_ENCRYPTER],
+                (
+                    EveryKey(),
+                    *(ThatKey(KeyId(str(ID))), ThatKey(KeyId("nightly"))),
+                    *(KeyLike("backup-*"), KeyLike("*.x")),
+                    *(KeyTagged(Tag("env", "a=b")), KeyTagged(Tag("own", ""))),
+                ),
+            ),
+            id="keys",
+        ),
     ],
 )
 def test_the_options_describe_a_grant(words: list[str], grant: Grant, daemon: ScriptedClient) -> None:
@@ -90,7 +115,7 @@ def test_the_options_describe_a_grant(words: list[str], grant: Grant, daemon: Sc
         pytest.param(without("--name"), "name the grant: --name.", id="no-name"),
         pytest.param(without("--anyone"), "say who is meant: one of --user,", id="nobody"),
         pytest.param(without("--allow"), "say what is permitted: --allow.", id="nothing-permitted"),
-        pytest.param(without("--all"), "say which secrets: --all, --secret or --usage.", id="no-secret"),
+        pytest.param(without("--all"), "say which secrets or keys: --all, --secret or --usage,", id="no-secret"),
         pytest.param([*without("--all"), "--pattern", "x"], "--pattern is of a --usage.", id="a-pattern-of-nothing"),
         pytest.param([*without(), "--user", "6"], "a grant is for one alone", id="two"),
         pytest.param([*without(), "--sha256", "0" * 64], "--sha256 is of an --executable.", id="a-sha256-of-nothing"),
@@ -105,6 +130,21 @@ def test_the_options_describe_a_grant(words: list[str], grant: Grant, daemon: Sc
             "Invalid value for '--usage': it is given once at most; more than that takes a FILE.",
             id="two-usages",
         ),
+        pytest.param(
+            [*without("--allow"), "--allow", "decrypt"],
+            "the permission decrypt is for keys, and no scope is of keys",
+            id="of-keys-over-secrets",
+        ),
+        pytest.param(
+            [*without("--allow", "--all"), "--allow", "all", "--keys"],
+            "is for secrets, and no scope is of secrets",
+            id="all-over-keys",
+        ),
+        pytest.param([*without("--all"), "--key", "a/canary"], "this is no key's id", id="no-key"),
+        pytest.param(
+            [*without("--all"), "--key-pattern", "/canary"], "a pattern for keys has 1 to 64", id="no-pattern"
+        ),
+        pytest.param([*without("--all"), "--key-tag", "canary"], "a name and a text, as NAME=TEXT", id="no-tag"),
         pytest.param([*without(), "--name", "two"], "Invalid value for '--name': it is given once", id="two-names"),
     ],
 )

@@ -19,7 +19,7 @@ from secretd.core.access import (
     EVERYTHING,
     READ_ONLY_PERMISSIONS,
     Access,
-    Everything,
+    AnyTarget,
     Policy,
     Target,
     owner_only,
@@ -142,9 +142,9 @@ class TestPolicy:
         assert access.allows(caller, Permission.GETATTR, EVERYTHING) is may
 
     def test_a_policy_is_asked_for_everything_by_its_name(self) -> None:
-        asked: list[Target | Everything | None] = []
+        asked: list[AnyTarget] = []
 
-        def policy(_caller: Caller, _permission: Permission, target: Target | Everything | None) -> bool:
+        def policy(_caller: Caller, _permission: Permission, target: AnyTarget) -> bool:
             asked.append(target)
             return False
 
@@ -208,7 +208,7 @@ def hiding(hidden: UUID) -> Policy:
     """Make a policy that grants everything, but on one secret, which may be changed and not seen."""
     changing = (Permission.APPEND, Permission.WRITE, Permission.SAVE)
 
-    def policy(caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+    def policy(caller: Caller, permission: Permission, target: AnyTarget) -> bool:
         if caller.elevated or target is None or permission in changing:
             return True
         return isinstance(target, Target) and target.secret != hidden

@@ -20,7 +20,7 @@ from helpers.core import OWNER, Core, Told, open_core
 from helpers.core import in_core as in_any_core
 from secretd import limits, storerequests
 from secretd import operations as ops
-from secretd.core.access import Everything, Policy, Target
+from secretd.core.access import AnyTarget, Policy, Target
 from secretd.core.kinds import ATTRIBUTES
 from secretd.errors import (
     InvalidRequestError,
@@ -39,7 +39,7 @@ VALUE = SecretValue(b"c4n4ry value")
 Test = Callable[[Core], Awaitable[None]]
 
 
-def alice_sees_volumes(caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+def alice_sees_volumes(caller: Caller, permission: Permission, target: AnyTarget) -> bool:
     """Let the owner do everything, and Alice look at what is for a volume."""
     if caller.uid == OWNER.uid:
         return True

@@ -17,7 +17,7 @@ from helpers.core import OWNER, Core, open_core
 from helpers.granting import in_core
 from secretd import grantrequests as requests
 from secretd import operations as ops
-from secretd.core.access import Everything, Target
+from secretd.core.access import AnyTarget
 from secretd.core.matching import all_of
 from secretd.errors import (
     AccessDeniedError,
@@ -150,7 +150,7 @@ class Holding:
     def __init__(self) -> None:
         self.held: frozenset[Permission] = frozenset()
 
-    def __call__(self, caller: Caller, permission: Permission, _: Target | Everything | None) -> bool:
+    def __call__(self, caller: Caller, permission: Permission, _: AnyTarget) -> bool:
         return caller.uid == OWNER.uid or permission in all_of(self.held)
 
 

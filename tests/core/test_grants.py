@@ -17,19 +17,26 @@ from secretd.errors import InvalidDocumentError
 from secretd.grants import (
     INTERPRETERS,
     LARGEST_ID,
+    OF_KEYS,
+    OF_SECRETS,
     PERMISSIONS_OF,
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyLike,
+    KeyTagged,
     PermissionSet,
     Principal,
     PrincipalKind,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
     is_interpreter,
     is_plain_path,
 )
+from secretd.keys import KeyId, Tag
 from secretd.model import Permission, UsageType
 from secretd.moments import format_time, parse_time
 
@@ -55,7 +62,24 @@ def grant(
         pytest.param(lambda: grant("A.b_c-9"), id="name-of-all-kinds"),
         pytest.param(lambda: grant("n" * limits.GRANT_NAME_CHARACTERS), id="longest-name"),
         pytest.param(lambda: grant(description="d" * limits.GRANT_DESCRIPTION_BYTES), id="longest-description"),
-        pytest.param(lambda: grant(permissions=frozenset(Permission)), id="every-permission"),
+        pytest.param(lambda: grant(permissions=OF_SECRETS), id="every-permission-of-secrets"),
+        pytest.param(lambda: grant(permissions=OF_KEYS, scopes=(EveryKey(),)), id="every-permission-of-keys"),
+        pytest.param(
+            lambda: grant(permissions=frozenset(Permission), scopes=(EverySecret(), EveryKey())), id="every-permission"
+        ),
+        pytest.param(lambda: ThatKey(KeyId("_.-")), id="shortest-name-of-a-key"),
+        pytest.param(lambda: ThatKey(KeyId(str(UUID(int=10)))), id="uuid-of-a-key"),
+        pytest.param(lambda: KeyLike("*"), id="any-pattern-for-keys"),
+        pytest.param(lambda: KeyLike("a" * limits.KEY_PATTERN_CHARACTERS), id="longest-pattern-for-keys"),
+        pytest.param(
+            lambda: grant(
+                permissions=OF_KEYS,
+                scopes=tuple(
+                    KeyTagged(Tag(f"{n:02}", "x" * (limits.GRANT_PATTERNS_BYTES // 64 - 2))) for n in range(64)
+                ),
+            ),
+            id="most-tags",
+        ),
         pytest.param(
             lambda: grant(permissions=frozenset({Permission.ADMIN}), scopes=(UsageLike(TLS), EverySecret())),
             id="admin-of-all-and-more",
@@ -103,7 +127,7 @@ def test_what_can_be_made(make: Callable[[], object]) -> None:
         ),
         pytest.param(
             lambda: grant(scopes=(UsageLike(TLS, "a" * 4_096), UsageLike(TLS, "b" * 2_049))),
-            "the patterns of a grant may have at most 6144 bytes",
+            "the patterns and tags of a grant may have at most 6144 bytes",
             id="patterns-too-long-together",
         ),
         pytest.param(
@@ -111,6 +135,46 @@ def test_what_can_be_made(make: Callable[[], object]) -> None:
             "admin needs the scope of all secrets",
             id="admin-of-some",
         ),
+        pytest.param(
+            lambda: grant(
+                permissions=OF_KEYS,
+                scopes=tuple(KeyTagged(Tag(str(n), "x" * 256)) for n in range(24)),
+            ),
+            "the patterns and tags of a grant may have at most 6144 bytes",
+            id="tags-too-long-together",
+        ),
+        pytest.param(
+            lambda: grant(permissions=frozenset({Permission.GETATTR, Permission.ENCRYPT})),
+            "the permission encrypt is for keys, and no scope is of keys",
+            id="of-keys-over-secrets",
+        ),
+        pytest.param(
+            lambda: grant(permissions=frozenset({Permission.GETATTR, Permission.READ_SECURE}), scopes=(EveryKey(),)),
+            "the permission read-secure is for secrets, and no scope is of secrets",
+            id="of-secrets-over-keys",
+        ),
+        pytest.param(
+            lambda: grant(permissions=PERMISSIONS_OF[PermissionSet.ALL], scopes=(EveryKey(),)),
+            "is for secrets, and no scope is of secrets",
+            id="the-set-all-over-keys",
+        ),
+        pytest.param(
+            lambda: grant(scopes=(EverySecret(), KeyLike("*"))),
+            "a scope is of keys, and none of the permissions is for keys",
+            id="scope-of-keys-for-nothing",
+        ),
+        pytest.param(
+            lambda: grant(permissions=frozenset({Permission.DECRYPT}), scopes=(EverySecret(), EveryKey())),
+            "a scope is of secrets, and none of the permissions is for secrets",
+            id="scope-of-secrets-for-nothing",
+        ),
+        pytest.param(lambda: ThatKey(KeyId("ab")), "the id of a key is", id="short-key"),
+        pytest.param(lambda: ThatKey(KeyId("a/b")), "the id of a key is", id="key-with-a-slash"),
+        pytest.param(lambda: ThatKey(KeyId("A" * 8 + str(UUID(int=0))[8:])), "the id of a key is", id="upper-case-key"),
+        pytest.param(lambda: KeyLike(""), "a pattern for keys has 1 to 64", id="empty-pattern-for-keys"),
+        pytest.param(lambda: KeyLike("a" * 65), "a pattern for keys has 1 to 64", id="long-pattern-for-keys"),
+        pytest.param(lambda: KeyLike("a*\n"), "a pattern for keys has", id="pattern-for-keys-with-a-newline"),
+        pytest.param(lambda: KeyLike("caf\u00e9*"), "a pattern for keys has", id="pattern-for-keys-not-in-ascii"),
         pytest.param(lambda: grant(expires=datetime(2027, 1, 1)), "in UTC, to the second", id="no-zone"),  # noqa: DTZ001
         pytest.param(
             lambda: grant(expires=datetime(2027, 1, 1, tzinfo=timezone(timedelta(hours=1)))), "in UTC", id="zone"
@@ -206,13 +270,28 @@ def test_an_interpreter_s_directory_is_no_interpreter() -> None:
 def test_the_sets_are_those_of_the_page() -> None:
     rows = {re.sub(r"[ `]", "", name): cell for name, cell in table("Ready-made sets")}
     assert {PermissionSet(name) for name in rows} == set(PermissionSet)
-    assert PERMISSIONS_OF[PermissionSet.ALL] == frozenset(Permission) - named(rows.pop("all"))
+    assert PERMISSIONS_OF[PermissionSet.ALL] == OF_SECRETS - named(rows.pop("all"))
     for name, cell in rows.items():
         assert PERMISSIONS_OF[PermissionSet(name)] == named(cell.partition(":")[0]), name
 
 
 def test_the_permissions_are_those_of_the_page() -> None:
     assert [re.sub(r"[ `]", "", name) for name, _ in table("## Permissions")] == [one.value for one in Permission]
+
+
+def test_what_each_is_for_is_that_of_the_page() -> None:
+    on = {Permission(re.sub(r"[ `]", "", name)): cell for name, cell in table("## Permissions")}
+    assert {one for one, cell in on.items() if "secret" in cell} == OF_SECRETS
+    assert {one for one, cell in on.items() if "key" in cell} == OF_KEYS
+
+
+@pytest.mark.parametrize("ready_made", PermissionSet)
+def test_each_set_is_for_secrets_or_for_keys(ready_made: PermissionSet) -> None:
+    permissions = PERMISSIONS_OF[ready_made]
+    of_keys = ready_made.value.startswith("key-")
+    grant(permissions=permissions, scopes=(EveryKey() if of_keys else EverySecret(),))
+    with pytest.raises(InvalidDocumentError, match=" is for "):
+        grant(permissions=permissions, scopes=(EverySecret() if of_keys else EveryKey(),))
 
 
 @pytest.mark.parametrize(

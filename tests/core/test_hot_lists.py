@@ -18,7 +18,7 @@ from helpers.core import OWNER, Core, in_core
 from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core import listing
-from secretd.core.access import Access, Everything, Target
+from secretd.core.access import Access, AnyTarget, Target
 from secretd.core.keptpages import KeptPages
 from secretd.core.kinds import ATTRIBUTES
 from secretd.core.listing import Listing, places_of
@@ -187,7 +187,7 @@ class TestKeptPages:
     def test_none_is_shown_to_who_may_not_see_all(self, tmp_path: Path) -> None:
         seen: set[UUID | None] = set()
 
-        def policy(_caller: Caller, _permission: Permission, target: Target | Everything | None) -> bool:
+        def policy(_caller: Caller, _permission: Permission, target: AnyTarget) -> bool:
             return not seen or target is None or (isinstance(target, Target) and target.secret in seen)
 
         async def test(core: Core) -> None:

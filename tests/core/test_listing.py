@@ -17,7 +17,7 @@ from helpers.core import Core, Told, in_core, open_core
 from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core import listing
-from secretd.core.access import EVERYTHING, Everything, Policy, Target
+from secretd.core.access import EVERYTHING, AnyTarget, Policy, Target
 from secretd.core.listing import places_of
 from secretd.core.state import Home, SecretState
 from secretd.errors import BusyError
@@ -146,14 +146,14 @@ def test_pages_equal_a_sorted_list(
     in_core(tmp_path_factory.mktemp("core"), test)
 
 
-def hiding_multiples_of_three(_caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+def hiding_multiples_of_three(_caller: Caller, permission: Permission, target: AnyTarget) -> bool:
     """Grant everything, but getattr on some."""
     if target is None or permission is not Permission.GETATTR:
         return True
     return isinstance(target, Target) and target.secret is not None and target.secret.int % 3 != 0
 
 
-def granting_each(_caller: Caller, _permission: Permission, target: Target | Everything | None) -> bool:
+def granting_each(_caller: Caller, _permission: Permission, target: AnyTarget) -> bool:
     """Grant everything on each secret, but not once for all that there may be."""
     return target is not EVERYTHING
 
@@ -266,9 +266,7 @@ class TestWhoMayNotSeeAll:
     def test_a_page_for_few_is_made_in_few_steps(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_made: ops.List, most: int
     ) -> None:
-        def hiding_all_but_the_last(
-            _caller: Caller, _permission: Permission, target: Target | Everything | None
-        ) -> bool:
+        def hiding_all_but_the_last(_caller: Caller, _permission: Permission, target: AnyTarget) -> bool:
             return target is None or (isinstance(target, Target) and target.secret == UUID(int=400))
 
         async def define_many(core: Core) -> None:
@@ -306,7 +304,7 @@ class TestWhoMayNotSeeAll:
         judged: list[UUID | None] = []
         listener = Told()
 
-        def policy(_caller: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+        def policy(_caller: Caller, permission: Permission, target: AnyTarget) -> bool:
             if permission is Permission.GETATTR and isinstance(target, Target):
                 judged.append(target.secret)
                 listener.gone = len(judged) >= 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import UTC, datetime
 from itertools import islice, product
 from random import Random
@@ -15,20 +15,26 @@ from helpers.naive_grants import naive_allows
 from helpers.random_grants import NOW, FixedProcess, differences, random_caller, random_grants, random_targets
 from secretd import limits
 from secretd.core import matching, patterns
-from secretd.core.access import EVERYTHING, Everything, Target
+from secretd.core.access import EVERYTHING, AnyTarget, KeyTarget, Target
 from secretd.core.matching import Rules
 from secretd.grants import (
+    OF_SECRETS,
     PERMISSIONS_OF,
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyLike,
+    KeyTagged,
     PermissionSet,
     Principal,
     PrincipalKind,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
 )
+from secretd.keys import KeyId, Tag
 from secretd.model import Attributes, Caller, Executable, Permission, Unit, Usage, UsageType
 
 CEPH, VOLUME = UsageType.CEPH, UsageType.VOLUME
@@ -59,9 +65,7 @@ def rules(
     return Rules([Grant("g", None, principal or user(), permissions, (scope or EverySecret(),), end)])
 
 
-def ask(
-    asked: Rules, caller: Caller, permission: Permission = READ, target: Target | Everything | None = EVERYTHING
-) -> bool:
+def ask(asked: Rules, caller: Caller, permission: Permission = READ, target: AnyTarget = EVERYTHING) -> bool:
     answer = asked.allows(caller, permission, target, NOW)
     assert any(asked.granting(caller, permission, target, NOW)) is answer
     return answer
@@ -158,7 +162,7 @@ NO_USAGE = Target(SECRET, Attributes())
         pytest.param(UsageLike(VOLUME, "/etc/*"), None, True, id="a-pattern-is-something"),
     ],
 )
-def test_a_scope(scope: Scope, target: Target | Everything | None, expected: bool) -> None:
+def test_a_scope(scope: Scope, target: AnyTarget, expected: bool) -> None:
     assert ask(rules(scope=scope), caller(), target=target) is expected
 
 
@@ -168,16 +172,73 @@ def test_a_scope(scope: Scope, target: Target | Everything | None, expected: boo
         pytest.param(frozenset({Permission.READ}), {Permission.READ}, id="one"),
         pytest.param(frozenset({Permission.WRITE}), {Permission.WRITE, Permission.APPEND}, id="write-is-append-too"),
         pytest.param(frozenset({Permission.APPEND}), {Permission.APPEND}, id="append-is-not-write"),
-        pytest.param(PERMISSIONS_OF[PermissionSet.ALL], set(Permission) - {Permission.ADMIN}, id="all-but-admin"),
+        pytest.param(PERMISSIONS_OF[PermissionSet.ALL], OF_SECRETS - {Permission.ADMIN}, id="all-but-admin"),
         pytest.param(frozenset({Permission.ADMIN}), {Permission.ADMIN}, id="admin-alone"),
     ],
 )
 @pytest.mark.parametrize("target", [None, EVERYTHING, volume()], ids=["something", "everything", "a-secret"])
-def test_permissions(
-    permissions: frozenset[Permission], allowed: set[Permission], target: Target | Everything | None
-) -> None:
+def test_permissions(permissions: frozenset[Permission], allowed: Set[Permission], target: AnyTarget) -> None:
     asked = rules(permissions=permissions)
     assert {one for one in Permission if ask(asked, caller(), one, target)} == allowed
+
+
+NIGHTLY, WEEKLY = KeyId("nightly"), KeyId("weekly")
+PROD, TEST = Tag("env", "prod"), Tag("env", "test")
+
+
+def key(its_id: KeyId | None = NIGHTLY, *tags: Tag) -> KeyTarget:
+    return KeyTarget(its_id, frozenset(tags))
+
+
+@pytest.mark.parametrize(
+    ("scope", "target", "expected"),
+    [
+        pytest.param(EveryKey(), key(), True, id="one-of-all"),
+        pytest.param(EveryKey(), key(None), True, id="whichever-of-all"),
+        pytest.param(EveryKey(), None, True, id="something-of-all"),
+        pytest.param(EveryKey(), EVERYTHING, False, id="every-key-is-no-secret"),
+        pytest.param(EveryKey(), volume(), False, id="a-secret-is-no-key"),
+        pytest.param(ThatKey(NIGHTLY), key(), True, id="by-id"),
+        pytest.param(ThatKey(NIGHTLY), key(WEEKLY), False, id="by-another-id"),
+        pytest.param(ThatKey(NIGHTLY), key(None), False, id="whichever-is-not-that-one"),
+        pytest.param(ThatKey(NIGHTLY), None, True, id="an-id-is-something"),
+        pytest.param(ThatKey(KeyId(str(SECRET))), volume(secret=SECRET), False, id="the-same-id-of-a-secret"),
+        pytest.param(KeyLike("*ly"), key(), True, id="pattern"),
+        pytest.param(KeyLike("n*"), key(WEEKLY), False, id="another-pattern"),
+        pytest.param(KeyLike("*"), key(None), False, id="whichever-is-in-no-pattern"),
+        pytest.param(KeyLike("nightly"), key(), True, id="pattern-without-a-star"),
+        pytest.param(KeyTagged(PROD), key(NIGHTLY, PROD, Tag("of", "web")), True, id="tag"),
+        pytest.param(KeyTagged(PROD), key(None, PROD), True, id="tag-of-whichever"),
+        pytest.param(KeyTagged(PROD), key(NIGHTLY, TEST), False, id="another-text"),
+        pytest.param(KeyTagged(PROD), key(NIGHTLY, Tag("stage", "prod")), False, id="another-name"),
+        pytest.param(KeyTagged(PROD), key(), False, id="no-tag"),
+    ],
+)
+def test_a_scope_of_keys(scope: Scope, target: AnyTarget, expected: bool) -> None:
+    decrypt = frozenset({Permission.GETATTR, Permission.DECRYPT})
+    asked = rules(scope=scope, permissions=decrypt)
+    assert {ask(asked, caller(), one, target) for one in decrypt} == {expected}
+
+
+@pytest.mark.parametrize("scope", [EverySecret(), UsageLike(UsageType.NONE), ThatSecret(SECRET)])
+def test_no_scope_of_secrets_reaches_a_key(scope: Scope) -> None:
+    permissions = OF_SECRETS if scope == EverySecret() else OF_SECRETS - {Permission.ADMIN}
+    asked = rules(scope=scope, permissions=permissions)
+    for permission, target in product(Permission, (key(), key(None, PROD), key(KeyId(str(SECRET))))):
+        assert not ask(asked, caller(), permission, target)
+
+
+@pytest.mark.parametrize(
+    ("permission", "allowed"),
+    [
+        pytest.param(Permission.GENERATE, {"generate", "generate-wrapped"}, id="generate-is-wrapped-too"),
+        pytest.param(Permission.GENERATE_WRAPPED, {"generate-wrapped"}, id="wrapped-alone"),
+        pytest.param(Permission.KEY_ADMIN, {"key-admin"}, id="to-administer-is-not-to-use"),
+    ],
+)
+def test_permissions_on_keys(permission: Permission, allowed: set[str]) -> None:
+    asked = rules(scope=EveryKey(), permissions=frozenset({permission}))
+    assert {one.value for one in Permission if ask(asked, caller(), one, key())} == allowed
 
 
 @pytest.mark.parametrize("target", [None, EVERYTHING, volume()], ids=["something", "everything", "a-secret"])
@@ -190,7 +251,7 @@ def test_permissions(
         pytest.param(NOW - 1, False, id="long-ago"),
     ],
 )
-def test_the_end_of_a_grant(expires: int | None, expected: bool, target: Target | Everything | None) -> None:
+def test_the_end_of_a_grant(expires: int | None, expected: bool, target: AnyTarget) -> None:
     assert ask(rules(expires=expires), caller(), target=target) is expected
 
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from helpers.naive_grants import naive_matches
 from secretd import limits
-from secretd.core.access import Target
+from secretd.core.access import KeyTarget, Target
 from secretd.core.matching import Rules
 from secretd.core.patterns import pattern_of
-from secretd.grants import Grant, Principal, PrincipalKind, UsageLike, is_plain_path
+from secretd.grants import Grant, KeyLike, Principal, PrincipalKind, UsageLike, is_plain_path
+from secretd.keys import KeyId
 from secretd.model import Attributes, Caller, Permission, Usage, UsageType
 
 CEPH, VOLUME = UsageType.CEPH, UsageType.VOLUME
@@ -26,6 +27,14 @@ def matches(pattern: str, usage_type: UsageType, usage_id: str) -> bool:
     grant = Grant("g", None, Principal(PrincipalKind.ANYONE), frozenset({READ}), (UsageLike(usage_type, pattern),))
     target = Target(UUID(int=7), Attributes(Usage(usage_type, usage_id)))
     return Rules([grant]).allows(Caller(1000, 10, 1), READ, target, now=0.0)
+
+
+def matches_key(pattern: str, key_id: str) -> bool:
+    """The same of a key."""
+    permissions = frozenset({Permission.DECRYPT})
+    grant = Grant("g", None, Principal(PrincipalKind.ANYONE), permissions, (KeyLike(pattern),))
+    target = KeyTarget(KeyId(key_id), frozenset())
+    return Rules([grant]).allows(Caller(1000, 10, 1), Permission.DECRYPT, target, now=0.0)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +123,29 @@ def test_a_pattern_for_volumes(pattern: str, usage_id: str, expected: bool) -> N
     assert naive_matches(pattern, VOLUME, usage_id) is expected
 
 
+@pytest.mark.parametrize(
+    ("pattern", "key_id", "expected"),
+    [
+        pytest.param("nightly", "nightly", True, id="itself"),
+        pytest.param("nightly", "nightly2", False, id="longer"),
+        pytest.param("backup-*", "backup-", True, id="a-star-for-nothing"),
+        pytest.param("backup-*", "backup-web", True, id="a-star-for-some"),
+        pytest.param("backup-*", "xbackup-web", False, id="from-the-beginning"),
+        pytest.param("*.prod", "web.prod", True, id="in-front"),
+        pytest.param("*.prod", "webxprod", False, id="a-dot-is-a-dot"),
+        pytest.param("*", "abc", True, id="every-one"),
+        pytest.param("**", "abc", True, id="two-stars-are-one"),
+        pytest.param("a**c", "a.b.c", True, id="two-stars-between"),
+        pytest.param("a*b*c", "a_b-c", True, id="stars"),
+        pytest.param("Backup-*", "backup-web", False, id="case"),
+        pytest.param("0c0b2a1d-*", "0c0b2a1d-6a4e-4c8c-9a55-6f2f6b1d7c10", True, id="uuid"),
+    ],
+)
+def test_a_pattern_for_keys(pattern: str, key_id: str, expected: bool) -> None:
+    assert matches_key(pattern, key_id) is expected
+    assert naive_matches(pattern, CEPH, key_id) is expected
+
+
 LETTERS = st.sampled_from("aab/./.\n*")
 USAGE_IDS = st.text(LETTERS, min_size=1, max_size=12)
 PATTERNS = st.lists(st.text(LETTERS, max_size=3) | st.sampled_from(["*", "**", "/"]), max_size=6).map("".join)
@@ -129,6 +161,11 @@ def test_patterns_mean_what_the_naive_reading_says(pattern: str, usage_id: str) 
 @given(pattern=PATHS.filter(is_plain_path), usage_id=USAGE_IDS | PATHS)
 def test_so_do_patterns_for_volumes(pattern: str, usage_id: str) -> None:
     assert matches(pattern, VOLUME, usage_id) is naive_matches(pattern, VOLUME, usage_id)
+
+
+@given(pattern=st.text("ab-*", min_size=1, max_size=12), key_id=st.text("ab-", min_size=3, max_size=12))
+def test_so_do_patterns_for_keys(pattern: str, key_id: str) -> None:
+    assert matches_key(pattern, key_id) is naive_matches(pattern, CEPH, key_id)
 
 
 @given(parts=st.lists(st.text(LETTERS, max_size=3), min_size=1, max_size=5), data=st.data())

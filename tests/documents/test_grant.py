@@ -24,16 +24,21 @@ from secretd.documents.vocabulary import load_schema
 from secretd.errors import InvalidDocumentError, InvalidXmlError, SecretdError
 from secretd.grants import (
     PERMISSIONS_OF,
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyLike,
+    KeyTagged,
     PermissionSet,
     Principal,
     PrincipalKind,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
 )
+from secretd.keys import KeyId, Tag
 from secretd.model import Permission, UsageType
 
 CANARY = "hunter2"
@@ -48,6 +53,13 @@ def document(
     rest: str = "",
 ) -> str:
     return f"<grant>{name}<principal>{principal}</principal>{allow}<scope>{scope}</scope>{rest}</grant>"
+
+
+DECRYPT = frozenset({Permission.DECRYPT})
+
+
+def of_keys(scope: str) -> str:
+    return document(allow="<allow><permission name='decrypt'/></allow>", scope=scope)
 
 
 def grant(
@@ -84,6 +96,26 @@ def grant(
                 id=f"set-{ready_made.value}",
             )
             for ready_made in PermissionSet
+            if not ready_made.value.startswith("key-")
+        ),
+        *(
+            pytest.param(
+                document(allow=f"<allow set='{ready_made.value}'/>", scope="<keys/>"),
+                grant(permissions=PERMISSIONS_OF[ready_made], scope=EveryKey()),
+                id=f"set-{ready_made.value}",
+            )
+            for ready_made in PermissionSet
+            if ready_made.value.startswith("key-")
+        ),
+        *(
+            pytest.param(of_keys(written), grant(permissions=DECRYPT, scope=scope), id=written)
+            for written, scope in (
+                ("<key id='nightly'/>", ThatKey(KeyId("nightly"))),
+                (f"<key id='{SECRET_ID.upper()}'/>", ThatKey(KeyId(SECRET_ID))),
+                ("<key pattern='backup-*'/>", KeyLike("backup-*")),
+                ("<key tag='env' value='prod'/>", KeyTagged(Tag("env", "prod"))),
+                ("<key value='' tag='a&#9;&lt;'/>", KeyTagged(Tag("a\t<", ""))),
+            )
         ),
         pytest.param(
             document(allow="<allow><permission name='read'/><permission name='read'/></allow>"), grant(), id="twice"
@@ -143,7 +175,7 @@ def test_a_grant_comes_back_as_it_was(made: Grant) -> None:
 
 
 def test_the_longest_grant_can_be_read() -> None:
-    lengths = [limits.USAGE_ID_BYTES, *range(1, limits.GRANT_SCOPES - 2)]
+    lengths = [limits.USAGE_ID_BYTES, *range(1, limits.GRANT_SCOPES - 3)]
     lengths.append(limits.GRANT_PATTERNS_BYTES - sum(lengths))
     made = Grant(
         "n" * limits.GRANT_NAME_CHARACTERS,
@@ -155,13 +187,14 @@ def test_the_longest_grant_can_be_read() -> None:
             ExecutableIs("/" + "'" * (limits.GRANT_PATH_BYTES - 1), "0" * 64),
         ),
         frozenset(Permission),
-        (EverySecret(), *(UsageLike(UsageType.CEPH, "'" * length) for length in lengths)),
+        (EverySecret(), EveryKey(), *(UsageLike(UsageType.CEPH, "'" * length) for length in lengths)),
         datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
     )
     assert read_grant(write_grant(made).encode()) == made
 
 
 SHORT = document()
+KEY_NEEDS = "<key> needs one of: the attribute id; the attribute pattern; the attributes tag and value"
 
 
 @pytest.mark.parametrize(
@@ -260,7 +293,40 @@ SHORT = document()
             id="admin-of-some",
         ),
         pytest.param(
-            document(scope=""), InvalidDocumentError, "<scope> must hold <all>, <secret> or <usage>", id="no-scope"
+            document(scope=""),
+            InvalidDocumentError,
+            "<scope> must hold <all>, <secret>, <usage>, <keys> or <key>",
+            id="no-scope",
+        ),
+        pytest.param(
+            document(allow="<allow set='key-user'/>"),
+            InvalidDocumentError,
+            "line 1: the permission encrypt is for keys, and no scope is of keys",
+            id="set-of-keys-over-secrets",
+        ),
+        pytest.param(
+            document(allow="<allow set='read-only'/>", scope="<keys/>"),
+            InvalidDocumentError,
+            "line 1: the permission search is for secrets, and no scope is of secrets",
+            id="set-of-secrets-over-keys",
+        ),
+        pytest.param(
+            of_keys("<key id='ab'/>"), InvalidDocumentError, "the attribute id of <key> is not", id="short-key"
+        ),
+        pytest.param(
+            of_keys("<key pattern='a/*'/>"),
+            InvalidDocumentError,
+            "the attribute pattern of <key> is not a pattern for keys",
+            id="pattern-for-keys",
+        ),
+        pytest.param(of_keys("<key/>"), InvalidDocumentError, KEY_NEEDS, id="no-key"),
+        pytest.param(of_keys("<key id='abc' pattern='a*'/>"), InvalidDocumentError, KEY_NEEDS, id="key-by-two"),
+        pytest.param(of_keys("<key tag='env'/>"), InvalidDocumentError, KEY_NEEDS, id="tag-without-a-value"),
+        pytest.param(
+            of_keys(f"\n<key tag='{'a' * 129}' value=''/>"),
+            InvalidDocumentError,
+            "line 2: the name of a tag may have at most 128 characters",
+            id="long-tag",
         ),
         pytest.param(
             document(scope="<all/><all/>"), InvalidDocumentError, "line 1: a scope is named twice", id="scope-twice"
@@ -334,6 +400,10 @@ def test_what_is_refused(body: str, error: type[SecretdError], message: str) -> 
         pytest.param(document(scope=f"<secret uuid='{CANARY}'/>"), id="uuid"),
         pytest.param(document(scope=f"<usage type='{CANARY}'/>"), id="type"),
         pytest.param(document(scope=f"<usage type='volume' pattern='{CANARY}'/>"), id="pattern"),
+        pytest.param(of_keys(f"<key id='{CANARY}!'/>"), id="key"),
+        pytest.param(of_keys(f"<key pattern='{CANARY}!'/>"), id="pattern-for-keys"),
+        pytest.param(of_keys(f"<key tag='{CANARY * 20}' value='{CANARY}'/>"), id="tag"),
+        pytest.param(of_keys(f"<key tag='{CANARY}'/>"), id="tag-without-a-value"),
         pytest.param(document(scope=f"<usage type='none' pattern='{CANARY}'/>"), id="pattern-of-none"),
         pytest.param(document(rest=f"<expires>{CANARY}</expires>"), id="expires"),
         pytest.param(document(rest=f"<description>{CANARY}&{CANARY};</description>"), id="entity"),
@@ -391,6 +461,7 @@ SCALARS: Mapping[str, Scalar] = {
     "grant.path": shapes.GRANT_PATH,
     "grant.sha256": shapes.GRANT_SHA256,
     "grant.pattern": shapes.GRANT_PATTERN,
+    "grant.key-pattern": shapes.GRANT_KEY_PATTERN,
 }
 SCHEMAS = {definition: only(definition) for definition in SCALARS}
 TEXTS = st.one_of(
@@ -400,6 +471,7 @@ TEXTS = st.one_of(
         ["a.service", "a\\b-c@d:e_f.service", ".service", "a.socket", "a.service ", "u" * 248 + ".service"]
     ),
     st.sampled_from(["0" * 64, "0" * 63, "A" * 64, "g" * 64]),
+    st.sampled_from(["a*" * 32, "a*" * 32 + "*", "a-_.*9Z", "a*\n", "caf\u00e9"]),
     st.text("ab.9_-/*", max_size=8),
 )
 

@@ -219,10 +219,9 @@ def test_the_matrix_and_the_page_have_every_operation() -> None:
 
 
 def test_the_page_asks_for_what_the_table_of_operations_does_before_a_document_is_parsed() -> None:
-    """Who holds write holds append, so the least that the page asks for in any case is the table's."""
-    least = {
-        name: min(rows.values(), key=lambda need: need.permission is Permission.WRITE) for name, rows in NEEDS.items()
-    }
+    """Who holds write holds append, and so on, so the least that the page asks for in any case is the table's."""
+    more = (Permission.WRITE, Permission.GENERATE)
+    least = {name: min(rows.values(), key=lambda need: need.permission in more) for name, rows in NEEDS.items()}
     assert {name: need.permission for name, need in least.items()} == {
         operation.name: operation.permission for operation in ops.OPERATIONS
     }

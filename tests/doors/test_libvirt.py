@@ -15,7 +15,7 @@ from helpers.core import OWNER, Core, open_core
 from helpers.libvirt_peer import TOKEN, URI, Peer, Refused, flagged, host_of, open_body, packets, ref, refusal
 from secretd import limits
 from secretd import operations as ops
-from secretd.core.access import Everything, Target
+from secretd.core.access import AnyTarget, Target
 from secretd.doors.libvirt_calls import CALLS
 from secretd.doors.libvirt_errors import error_body
 from secretd.doors.session import Nothing
@@ -199,7 +199,7 @@ def test_nothing_but_the_opening_is_answered_before_it(tmp_path: Path, procedure
 
 
 def test_a_caller_who_may_not_write_is_told_so_before_his_document_is_read(tmp_path: Path) -> None:
-    def policy(_: Caller, permission: Permission, __: Target | Everything | None) -> bool:
+    def policy(_: Caller, permission: Permission, __: AnyTarget) -> bool:
         return permission not in (Permission.APPEND, Permission.WRITE)
 
     async def test() -> None:
@@ -213,8 +213,8 @@ def test_a_caller_who_may_not_write_is_told_so_before_his_document_is_read(tmp_p
 
 
 def test_hidden_is_as_unknown(tmp_path: Path) -> None:
-    def policy(_: Caller, __: Permission, target: Target | Everything | None) -> bool:
-        return not (isinstance(target, Everything) or (target is not None and target.secret == PLAIN))
+    def policy(_: Caller, __: Permission, target: AnyTarget) -> bool:
+        return target is None or (isinstance(target, Target) and target.secret != PLAIN)
 
     async def test() -> None:
         async with open_core(tmp_path) as core:

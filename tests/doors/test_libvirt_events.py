@@ -12,7 +12,7 @@ from helpers.core import OWNER, Core, Told, open_core
 from helpers.libvirt_peer import Peer, Refused, host_of, ref
 from secretd import limits
 from secretd import operations as ops
-from secretd.core.access import Everything, Target
+from secretd.core.access import AnyTarget, Target
 from secretd.doors.libvirt_connection import Host
 from secretd.errors import SealError
 from secretd.model import Attributes, Caller, Permission, SecretDocument, SecretValue, Usage, UsageType
@@ -215,7 +215,7 @@ def test_registrations_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_hidden_secrets_are_not_told_of(tmp_path: Path) -> None:
-    def policy(_: Caller, permission: Permission, target: Target | Everything | None) -> bool:
+    def policy(_: Caller, permission: Permission, target: AnyTarget) -> bool:
         return permission is not Permission.GETATTR or not isinstance(target, Target) or target.secret != A
 
     async def test() -> None:

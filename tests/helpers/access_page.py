@@ -61,6 +61,8 @@ class When(Enum):
     THERE = "of a secret that is there"
     WITHOUT_VALUE = "of a secret without a value"
     WITH_VALUE = "of a secret with a value"
+    CLEAR = "with the clear half"
+    WRAPPED = "without the clear half"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,24 @@ from hypothesis import strategies as st
 from helpers.documents import TEXT
 from secretd.grants import (
     LARGEST_ID,
+    OF_KEYS,
+    OF_SECRETS,
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyLike,
+    KeyScope,
+    KeyTagged,
     Principal,
     PrincipalKind,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
     is_interpreter,
 )
+from secretd.keys import KeyId, Tag
 from secretd.model import Permission, UsageType
 
 _WORDS = st.text("abcXYZ019._-", min_size=1, max_size=20)
@@ -54,23 +62,30 @@ SCOPES: st.SearchStrategy[Scope] = st.one_of(
         st.sampled_from([kind for kind in UsageType if kind not in (UsageType.NONE, UsageType.VOLUME)]),
         _PATTERNS,
     ),
+    st.just(EveryKey()),
+    st.builds(ThatKey, st.text("abcXYZ019_", min_size=3, max_size=32).map(KeyId) | st.uuids().map(str).map(KeyId)),
+    st.builds(KeyLike, st.text("abcXYZ019._-*", min_size=1, max_size=64)),
+    st.builds(KeyTagged, st.builds(Tag, TEXT.filter(bool), TEXT)),
 )
 
 
 @st.composite
 def _grants(draw: st.DrawFn) -> Grant:
     scopes = draw(st.lists(SCOPES, min_size=1, max_size=4, unique=True))
-    may_administer = EverySecret() in scopes
+    on_keys = [isinstance(scope, KeyScope) for scope in scopes]
+    # Each permission counts for one of the scopes, and each scope for one of the permissions.
+    both = OF_SECRETS & OF_KEYS
+    fitting = (OF_KEYS if any(on_keys) else both) | (both if all(on_keys) else OF_SECRETS)
+    fitting -= set() if EverySecret() in scopes else {Permission.ADMIN}
+    permissions = draw(st.frozensets(st.sampled_from(sorted(fitting, key=lambda one: one.value)), min_size=1))
+    for of_these, are_there in ((OF_SECRETS, not all(on_keys)), (OF_KEYS, any(on_keys))):
+        if are_there and not permissions & of_these:
+            permissions |= {Permission.GETATTR}
     return Grant(
         draw(_WORDS.filter(lambda word: word[0] not in "._-")),
         draw(st.none() | TEXT.filter(bool)),
         draw(PRINCIPALS),
-        draw(
-            st.frozensets(
-                st.sampled_from([one for one in Permission if may_administer or one is not Permission.ADMIN]),
-                min_size=1,
-            )
-        ),
+        permissions,
         tuple(scopes),
         draw(st.none() | st.datetimes(max_value=datetime(9999, 12, 31)).map(_to_the_second)),  # noqa: DTZ001
     )

@@ -9,8 +9,21 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 
-from secretd.core.access import EVERYTHING, Everything, Target
-from secretd.grants import EverySecret, Grant, Principal, PrincipalKind, Scope, ThatSecret
+from secretd.core.access import EVERYTHING, AnyTarget, Everything, KeyTarget, Target
+from secretd.grants import (
+    EveryKey,
+    EverySecret,
+    Grant,
+    KeyLike,
+    KeyScope,
+    KeyTagged,
+    Principal,
+    PrincipalKind,
+    Scope,
+    SecretScope,
+    ThatKey,
+    ThatSecret,
+)
 from secretd.model import Caller, Permission, UsageType
 
 
@@ -38,18 +51,20 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def naive_allows(
-    grants: Iterable[Grant], caller: Caller, permission: Permission, target: Target | Everything | None, now: float
+    grants: Iterable[Grant], caller: Caller, permission: Permission, target: AnyTarget, now: float
 ) -> bool:
     """Whether one of the grants allows it."""
     return any(_allows(grant, caller, permission, target, now) for grant in grants)
 
 
-def _allows(
-    grant: Grant, caller: Caller, permission: Permission, target: Target | Everything | None, now: float
-) -> bool:
+_MORE = {Permission.APPEND: [Permission.WRITE], Permission.GENERATE_WRAPPED: [Permission.GENERATE]}
+"""What gives a permission too, beside itself."""
+
+
+def _allows(grant: Grant, caller: Caller, permission: Permission, target: AnyTarget, now: float) -> bool:
     if grant.expires is not None and grant.expires <= datetime.fromtimestamp(now, UTC):
         return False
-    wanted = {permission, Permission.WRITE} if permission is Permission.APPEND else {permission}
+    wanted = {permission, *_MORE.get(permission, ())}
     if not wanted & grant.permissions:
         return False
     if not _is(grant.principal, caller):
@@ -79,7 +94,13 @@ def _runs(principal: Principal, caller: Caller) -> bool:
     return executable.path == wanted.path and wanted.sha256 in (None, process.sha256())
 
 
-def _holds(scope: Scope, target: Target | Everything) -> bool:
+def _holds(scope: Scope, target: Target | KeyTarget | Everything) -> bool:
+    if isinstance(scope, KeyScope):
+        return isinstance(target, KeyTarget) and _holds_key(scope, target)
+    return not isinstance(target, KeyTarget) and _holds_secret(scope, target)
+
+
+def _holds_secret(scope: SecretScope, target: Target | Everything) -> bool:
     if isinstance(scope, EverySecret):
         return True
     if target is EVERYTHING:
@@ -92,3 +113,15 @@ def _holds(scope: Scope, target: Target | Everything) -> bool:
     if usage.type is not scope.type:
         return False
     return scope.pattern is None or naive_matches(scope.pattern, usage.type, usage.id)
+
+
+def _holds_key(scope: KeyScope, target: KeyTarget) -> bool:
+    match scope:
+        case EveryKey():
+            return True
+        case ThatKey():
+            return target.id == scope.id
+        case KeyLike():
+            return target.id is not None and _matches(scope.pattern, target.id)
+        case KeyTagged():
+            return scope.tag in target.tags

@@ -15,23 +15,31 @@ from random import Random
 from uuid import UUID
 
 from helpers.naive_grants import naive_allows
-from secretd.core.access import EVERYTHING, Everything, Target
+from secretd.core.access import EVERYTHING, AnyTarget, KeyTarget, Target
 from secretd.core.matching import Rules
 from secretd.errors import InvalidDocumentError
 from secretd.grants import (
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyLike,
+    KeyTagged,
     Principal,
     PrincipalKind,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
 )
+from secretd.keys import KeyId, Tag
 from secretd.model import Attributes, Caller, Executable, Permission, Process, Unit, Usage, UsageType
 
 NOW = 1_800_000_000
 
+_KEYS = [KeyId(text) for text in ("abc", "abd", "a.b.c", "a-c")]
+_KEY_PATTERNS = ["*", "**", "a*", "ab*", "*c", "a*c", "a**b*c", "abc", "a.*", "*-*"]
+_TAGS = [Tag(name, text) for name in ("env", "own") for text in ("", "a")]
 _IDS = [UUID(int=number) for number in range(3)]
 _UIDS = [0, 1000, 1001]
 _GIDS = [0, 10, 20]
@@ -110,6 +118,10 @@ def _scope(random: Random) -> Scope:
         lambda: ThatSecret(random.choice(_IDS)),
         lambda: UsageLike(random.choice(list(UsageType))),
         *[lambda: UsageLike(kind, _pattern(random, kind))] * 5,
+        EveryKey,
+        lambda: ThatKey(random.choice(_KEYS)),
+        *[lambda: KeyLike(random.choice(_KEY_PATTERNS))] * 2,
+        lambda: KeyTagged(random.choice(_TAGS)),
     ]
     return random.choice(makers)()
 
@@ -151,14 +163,16 @@ def random_caller(random: Random) -> Caller:
     )
 
 
-def random_targets(random: Random) -> Iterator[Target | Everything | None]:
-    """Make what may be asked for: something, everything, and some secrets."""
+def random_targets(random: Random) -> Iterator[AnyTarget]:
+    """Make what may be asked for: something, everything, some secrets, and some keys."""
     yield None
     yield EVERYTHING
     yield Target(random.choice(_IDS), Attributes())
     for _ in range(3):
         kind = random.choice(_SOME)
         yield Target(random.choice(_IDS), Attributes(Usage(kind, _usage_id(random, kind))))
+    for key in (None, *random.sample(_KEYS, 2)):
+        yield KeyTarget(key, frozenset(random.sample(_TAGS, random.randint(0, 2))))
 
 
 def differences(pairs: int, seed: int) -> tuple[list[str], Counter[bool]]:

@@ -523,12 +523,20 @@ def _good_grants() -> Iterator[Vector]:
         principal=_with_number("user", 33) | {"executable": _RUNNING | {"sha256": digits}},
     )
     yield _grant_opens("anyone", _grant_document("<anyone/>"), principal=_ANYONE)
-    everything = ("search", "getattr", "read", "read-secure", "append", "write", "save", "delete", "admin")
+    of_secrets = ("search", "getattr", "read", "read-secure", "append", "write", "save", "delete", "admin")
+    yield _grant_opens(
+        "every-permission-before-there-were-keys",
+        _grant_document(permissions=of_secrets, scopes=("<all/>",)),
+        permissions=sorted(of_secrets),
+        scopes=[["all"]],
+    )
+    of_keys = ("archive", "encrypt", "decrypt", "generate", "generate-wrapped", "export", "key-admin")
+    everything = (*of_secrets[:-1], *of_keys, "admin")
     yield _grant_opens(
         "every-permission",
-        _grant_document(permissions=everything, scopes=("<all/>",)),
+        _grant_document(permissions=everything, scopes=("<all/>", "<keys/>")),
         permissions=sorted(everything),
-        scopes=[["all"]],
+        scopes=[["all"], ["keys"]],
     )
     yield _grant_opens(
         "each-kind-of-scope",
@@ -550,6 +558,29 @@ def _good_grants() -> Iterator[Vector]:
         ],
     )
     yield _grant_opens(
+        "each-kind-of-scope-of-keys",
+        _grant_document(
+            permissions=("decrypt",),
+            scopes=(
+                "<keys/>",
+                "<key id='nightly'/>",
+                f"<key id='{FILE_ID}'/>",
+                "<key pattern='backup-*'/>",
+                "<key tag='env' value=''/>",
+                "<key tag='o&#10;n' value='a&lt;\u00e9'/>",
+            ),
+        ),
+        permissions=["decrypt"],
+        scopes=[
+            ["keys"],
+            ["key", "nightly"],
+            ["key", FILE_ID],
+            ["key-pattern", "backup-*"],
+            ["key-tag", "env", ""],
+            ["key-tag", "o\nn", "a<\u00e9"],
+        ],
+    )
+    yield _grant_opens(
         "described-and-ending",
         _grant_document(description="na\u00efve &lt;web&gt;", expires="2027-12-31T23:59:59Z"),
         description="na\u00efve <web>",
@@ -559,6 +590,24 @@ def _good_grants() -> Iterator[Vector]:
 
 def _with_number(kind: str, number: object) -> dict[str, object]:
     return {"executable": None, "kind": kind, "number": number, "unit": None}
+
+
+_WRONG_KEY_SCOPES: dict[str, list[object]] = {
+    "keys-longer": ["keys", None],
+    "key-none": ["key", None],
+    "key-of-two-characters": ["key", "ab"],
+    "key-with-a-star": ["key", "a*c"],
+    "key-upper-case-id": ["key", FILE_ID.upper()],
+    "key-pattern-empty": ["key-pattern", ""],
+    "key-pattern-number": ["key-pattern", 1],
+    "key-pattern-of-another-alphabet": ["key-pattern", "a/*"],
+    "key-pattern-too-long": ["key-pattern", "a" * 65],
+    "key-tag-shorter": ["key-tag", "env"],
+    "key-tag-without-a-name": ["key-tag", "", "prod"],
+    "key-tag-number": ["key-tag", "env", 1],
+    "key-tag-array": ["key-tag", "env", []],
+    "key-tag-no-xml": ["key-tag", "env", "\0"],
+}
 
 
 def _wrong_grants() -> Iterator[Vector]:
@@ -621,8 +670,15 @@ def _wrong_grants() -> Iterator[Vector]:
         "pattern-of-none": {"scopes": [["usage", "none", "*"]]},
         "pattern-no-path": {"scopes": [["usage", "volume", "**"]]},
         "pattern-up": {"scopes": [["usage", "volume", "/srv/../*"]]},
+        "permission-of-keys-and-no-key": {"permissions": ["decrypt", "getattr"]},
+        "permission-of-secrets-and-no-secret": {"permissions": ["getattr", "read"], "scopes": [["keys"]]},
+        "scope-of-keys-and-no-permission": {"permissions": ["read"], "scopes": [["all"], ["keys"]]},
+        "scope-of-secrets-and-no-permission": {"permissions": ["decrypt"], "scopes": [["all"], ["keys"]]},
     }
     for label, members in wrong.items():
+        yield _grant_fails(label, page.canonical(_GRANT | members).decode("ascii"))
+    for label, scope in _WRONG_KEY_SCOPES.items():
+        members = {"permissions": ["getattr"], "scopes": [scope]}
         yield _grant_fails(label, page.canonical(_GRANT | members).decode("ascii"))
     good = page.canonical(_GRANT).decode("ascii")
     yield _grant_fails("member-missing", page.canonical(without).decode("ascii"))
