@@ -25,10 +25,15 @@ from secretd.client import write_grant, write_secret
 from secretd.fields import Field, fields_of
 from secretd.grantrequests import Held, Need, NeededOn
 from secretd.grants import (
+    EveryKey,
     EverySecret,
     Grant,
+    KeyLike,
+    KeyScope,
+    KeyTagged,
     Principal,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
 )
@@ -243,6 +248,20 @@ def _spell_scope(scope: Scope) -> dict[str, object]:
             return {"secret": str(scope.id)}
         case UsageLike():
             return {"usage": scope.type.value, "pattern": scope.pattern}
+        case _:
+            return _spell_key_scope(scope)
+
+
+def _spell_key_scope(scope: KeyScope) -> dict[str, object]:
+    match scope:
+        case EveryKey():
+            return {"keys": True}
+        case ThatKey():
+            return {"key": scope.id}
+        case KeyLike():
+            return {"key_pattern": scope.pattern}
+        case KeyTagged():
+            return {"key_tag": scope.tag.name, "value": scope.tag.text}
 
 
 def _spell_document(document: SecretDocument) -> dict[str, object]:
@@ -291,6 +310,20 @@ def _describe_scope(scope: Scope) -> str:
             return f"secret {scope.id}"
         case UsageLike():
             return f"{scope.type.value} {scope.pattern}" if scope.pattern is not None else scope.type.value
+        case _:
+            return _describe_key_scope(scope)
+
+
+def _describe_key_scope(scope: KeyScope) -> str:
+    match scope:
+        case EveryKey():
+            return "keys"
+        case ThatKey():
+            return f"key {scope.id}"
+        case KeyLike():
+            return f"keys {scope.pattern}"
+        case KeyTagged():
+            return f"keys {scope.tag.name}={scope.tag.text}"
 
 
 def _describe_source(held: Need | Held) -> str:
