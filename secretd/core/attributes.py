@@ -16,6 +16,7 @@ from secretd.lifecycle import NOTHING_BEFELL, Lifecycle
 from secretd.model import Attributes, Usage, UsageType
 
 _COUNTER_MOST: Final = 2**64 - 1
+_TYPES: Final = {kind.value: kind for kind in UsageType}
 
 _quoted = json.encoder.encode_basestring_ascii
 
@@ -58,7 +59,7 @@ def _try_read(plaintext: bytes) -> tuple[Attributes, int, Lifecycle] | None:
     # Raised from here, a StoreCorruptError would carry an error that carries the plaintext.
     try:
         read = _read(plaintext.decode("ascii"))
-    except (ValueError, SecretdError):
+    except (ValueError, KeyError, SecretdError):
         return None
     # Only what is escaped, or what befell it, could be spelt otherwise.
     if read is None or ((b"\\" in plaintext or read[2] is not NOTHING_BEFELL) and to_bytes(*read) != plaintext):
@@ -72,7 +73,7 @@ def _read(text: str) -> tuple[Attributes, int, Lifecycle] | None:
         return None
     description, lifecycle, private, usage_type, usage_id, value_counter = spelt.groups()
     attributes = Attributes(
-        usage=Usage(UsageType(usage_type), _unquoted(usage_id)) if usage_type is not None else None,
+        usage=Usage(_TYPES[usage_type], _unquoted(usage_id)) if usage_type is not None else None,
         description=_unquoted(description) if description is not None else None,
         private=private is not None,
     )

@@ -36,14 +36,6 @@ class PersistentSecrets(Records, Home):
         """Give the secret with this id, if it was read before."""
         return self._cache.state(secret)
 
-    async def find(self, secret: UUID) -> SecretState | None:
-        """Give the secret with this id.
-
-        Raises:
-            StoreCorruptError: its record does not open.
-        """
-        return self.at_hand(secret) or await self._read(secret)
-
     async def page(self, start: UUID, most: int) -> StatePage:
         """Give at most ``most`` secrets with ids from ``start`` on; what is read is kept if it is surely the newest."""
         kept = self._cache.page(start, most, await self.count())
@@ -129,30 +121,23 @@ class PersistentSecrets(Records, Home):
         """Say how many of them lists leave out: each has a record that says so."""
         return await self._store.count(OUT_OF_USE)
 
-    async def _read(self, secret: UUID) -> SecretState | None:
-        state = await super()._read(secret)
-        if state is not None:
-            self._cache.keep_state(state)
-        return state
+    def _remember(self, state: SecretState) -> None:
+        self._cache.keep_state(state)
+
+    def _led_to(self, usage: Usage) -> UUID | None:
+        return self._cache.usage(usage)
+
+    def _remember_usage(self, usage: Usage, secret: UUID) -> None:
+        self._cache.keep_usage(usage, secret)
 
     def _try_open_attributes(self, record: Record) -> SecretState | None:
         return self._cache.state_at(record) or super()._try_open_attributes(record)
 
-    async def _read_value(self, secret: UUID) -> Record | None:
-        record = self._cache.value(secret)
-        if record is None:
-            record = await super()._read_value(secret)
-            if record is not None:
-                self._cache.keep_value(secret, record)
-        return record
+    def _value_at_hand(self, secret: UUID) -> Record | None:
+        return self._cache.value(secret)
 
-    async def _follow(self, usage: Usage, *, again: bool) -> UUID | None:
-        secret = self._cache.usage(usage) if not again else None
-        if secret is None:
-            secret = await super()._follow(usage, again=again)
-            if secret is not None:
-                self._cache.keep_usage(usage, secret)
-        return secret
+    def _remember_value(self, secret: UUID, record: Record) -> None:
+        self._cache.keep_value(secret, record)
 
     async def _value_to_move(self, before: SecretState, wanted: Attributes) -> SecretValue | None:
         """Give the value if the change moves it to another sealing domain, so that it is sealed anew."""

@@ -27,7 +27,11 @@ _READ_TRIES = 3
 
 
 class Records:
-    """Reads secrets."""
+    """Reads secrets.
+
+    Nothing is remembered here. Who does so has his own of the methods at the end, for what is at hand and what is to
+    be remembered; none of them waits, so that what was read is still the newest when they are told of it.
+    """
 
     def __init__(self, reading: Reading, seal: Seal) -> None:
         self._reading = reading
@@ -39,7 +43,7 @@ class Records:
         Raises:
             StoreCorruptError: its record does not open.
         """
-        return await self._read(secret)
+        return self.at_hand(secret) or await self._read(secret)
 
     async def find_by_usage(self, usage: Usage) -> SecretState | None:
         """Give the secret that has this usage.
@@ -50,13 +54,14 @@ class Records:
         Raises:
             StoreCorruptError: the records do not open, or do not agree.
         """
-        for attempt in range(_READ_TRIES):
-            secret = await self._follow(usage, again=attempt > 0)
-            if secret is None:
+        secret = self._led_to(usage)
+        for _ in range(_READ_TRIES):
+            if secret is None and (secret := await self._follow(usage)) is None:
                 return None
-            state = await self.find(secret)
+            state = self.at_hand(secret) or await self._read(secret)
             if state is not None and state.attributes.usage == usage:
                 return state
+            secret = None
         raise StoreCorruptError("a usage leads to a secret that does not have it")
 
     async def page(self, start: UUID, most: int) -> StatePage:
@@ -76,7 +81,7 @@ class Records:
             RevisionConflict: the secret is no longer in this state.
             StoreCorruptError: there is no value record, it does not open, or it is an older or newer one.
         """
-        record = await self._read_value(state.id)
+        record = self._value_at_hand(state.id) or await self._read_value(state.id)
         if record is not None and _belongs(opened := self._open(record), state):
             return padding.unpad(opened.plaintext)
         if await self._read(state.id) != state:
@@ -85,15 +90,26 @@ class Records:
 
     async def _read(self, secret: UUID) -> SecretState | None:
         record = await self._reading.get(ATTRIBUTES + secret.bytes)
-        return self._open_attributes(record, secret) if record is not None else None
+        if record is None:
+            return None
+        state = self._open_attributes(record, secret)
+        self._remember(state)
+        return state
 
     async def _read_value(self, secret: UUID) -> Record | None:
-        return await self._reading.get(VALUE + secret.bytes)
+        record = await self._reading.get(VALUE + secret.bytes)
+        if record is not None:
+            self._remember_value(secret, record)
+        return record
 
-    async def _follow(self, usage: Usage, *, again: bool) -> UUID | None:  # noqa: ARG002  # for who remembers
-        """Say where a usage leads; ``again`` if what was said before proved wrong."""
+    async def _follow(self, usage: Usage) -> UUID | None:
+        """Say where a usage leads, as the store has it."""
         record = await self._reading.get(self.usage_key(usage))
-        return UUID(bytes=self._open(record).plaintext) if record is not None else None
+        if record is None:
+            return None
+        secret = UUID(bytes=self._open(record).plaintext)
+        self._remember_usage(usage, secret)
+        return secret
 
     def usage_key(self, usage: Usage) -> bytes:
         """Give the key of the record that leads from a usage to its secret."""
@@ -112,6 +128,27 @@ class Records:
             return self._open_attributes(record, id_in(record.key))
         except StoreCorruptError:
             return None
+
+    def at_hand(self, secret: UUID) -> SecretState | None:  # noqa: ARG002  # for who remembers
+        """Give the secret with this id, if that is remembered."""
+        return None
+
+    def _remember(self, state: SecretState) -> None:
+        """Remember a secret that was read just now."""
+
+    def _value_at_hand(self, secret: UUID) -> Record | None:  # noqa: ARG002
+        """Give the sealed value of a secret, if that is remembered."""
+        return None
+
+    def _remember_value(self, secret: UUID, record: Record) -> None:
+        """Remember a sealed value that was read just now."""
+
+    def _led_to(self, usage: Usage) -> UUID | None:  # noqa: ARG002
+        """Say where a usage led, if that is remembered."""
+        return None
+
+    def _remember_usage(self, usage: Usage, secret: UUID) -> None:
+        """Remember where a usage leads."""
 
 
 def id_in(key: bytes) -> UUID:

@@ -40,19 +40,20 @@ class Shown:
     """What a list shows of a secret in one state.
 
     Attributes:
-        keyring: whose digest it has.
         entry: what is shown.
         most_bytes: a door writes the entry in fewer bytes.
     """
 
-    keyring: Keyring
     entry: ops.Entry
     most_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SecretState:
     """All of a secret but its value.
+
+    Nobody changes what it is. It is not frozen, as to make one that is takes twice as long, and each cold read
+    makes one.
 
     Attributes:
         id, attributes: as the model has them.
@@ -61,7 +62,8 @@ class SecretState:
         revision: of the attributes record in the store; 0 where there is no store.
         lifecycle: what befell it; NOTHING_BEFELL itself if that is nothing.
         target: the secret as access judges it, each time that anybody asks for it.
-        shown: what was shown of it last: most are asked for again and again.
+        digested: its digest, and whose it is: most are asked for again and again.
+        shown: what a list showed of it last, with that digest.
     """
 
     id: UUID
@@ -71,10 +73,11 @@ class SecretState:
     revision: int = 0
     lifecycle: Lifecycle = NOTHING_BEFELL
     target: Target = field(init=False, repr=False, compare=False)
+    digested: tuple[Keyring, Digest] | None = field(default=None, init=False, repr=False, compare=False)
     shown: Shown | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "target", Target(self.id, self.attributes))
+        self.target = Target(self.id, self.attributes)
 
     @property
     def has_value(self) -> bool:
@@ -128,21 +131,26 @@ def next_state(before: SecretState | None, secret: UUID, wanted: Wanted, *, new_
     return SecretState(secret, wanted.attributes, counter, value_counter, lifecycle=lifecycle)
 
 
-def shown_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Shown:
-    """Give what a list shows of a secret; it is made once, and again under another keyring."""
-    keyring = keyrings[Domain.SHARED]
-    if state.shown is not None and state.shown.keyring is keyring:
-        return state.shown
-    entry = ops.Entry(*said_of(state, keyring.digest(state.id, state.counter, state.value_counter)))
-    shown = Shown(keyring, entry, _most_bytes(entry))
-    # Frozen in what it is, which this is no part of.
-    object.__setattr__(state, "shown", shown)
-    return shown
-
-
 def digest_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Digest:
-    """Give the digest by which a change names this state of a secret."""
-    return shown_of(keyrings, state).entry.digest
+    """Give the digest by which a change names this state of a secret; made once, and again under another keyring."""
+    keyring = keyrings[Domain.SHARED]
+    if state.digested is not None and state.digested[0] is keyring:
+        return state.digested[1]
+    digest = keyring.digest(state.id, state.counter, state.value_counter)
+    state.digested = keyring, digest
+    state.shown = None
+    return digest
+
+
+def shown_of(keyrings: Mapping[Domain, Keyring], state: SecretState) -> Shown:
+    """Give what a list shows of a secret; it is made once for each digest."""
+    digest = digest_of(keyrings, state)
+    if state.shown is not None:
+        return state.shown
+    entry = ops.Entry(*said_of(state, digest))
+    shown = Shown(entry, _most_bytes(entry))
+    state.shown = shown
+    return shown
 
 
 def said_of(state: SecretState, digest: Digest) -> tuple[UUID, Digest, bool, bool, bool, Usage | None, OutOfUse | None]:

@@ -24,6 +24,7 @@ __all__ = ["HEADER_BYTES", "Domain", "Header", "Opened", "first_counter", "open_
 
 _FORMAT: Final = 1
 _HEADER: Final = struct.Struct(">BBIQ")
+_NAME_LENGTH: Final = struct.Struct(">H")
 _LABEL: Final = b"secretd record\x00"
 _DOMAINS: Final = {domain.value: domain for domain in Domain}
 _FIRST_COUNTERS: Final = 2**62
@@ -143,4 +144,4 @@ def reseal(keyrings: Mapping[Domain, Keyring], name: bytes, sealed: bytes) -> by
 def _associated(header: bytes, name: bytes) -> bytes:
     if not 0 < len(name) <= limits.STORE_KEY_BYTES:
         raise RuntimeError("the name of a record is empty or too long")
-    return b"".join((_LABEL, header, struct.pack(">H", len(name)), name))
+    return b"".join((_LABEL, header, _NAME_LENGTH.pack(len(name)), name))

@@ -9,6 +9,7 @@ Source: DESIGN, The store.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -59,7 +60,8 @@ class Reading(ABC):
         self._check_open()
         check_key(key)
         with self._translating():
-            record = await self._get(key)
+            found = self._get(key)
+            record = found if found is None or isinstance(found, Record) else await found
         if record is not None and record.key != key:
             # SQLite gives another row where pages were mixed up. What is sealed would open: under its own name.
             raise StoreCorruptError("the store gave another record than the one that was asked for")
@@ -109,7 +111,8 @@ class Reading(ABC):
         """Turn what the engine's library raises into errors of the tree, without its text."""
 
     @abstractmethod
-    async def _get(self, key: bytes) -> Record | None: ...
+    def _get(self, key: bytes) -> Record | Awaitable[Record | None] | None:
+        """Read one record. An engine that need not wait gives it at once: a cold lookup pays for each coroutine."""
 
     @abstractmethod
     async def _scan(self, prefix: bytes, start: bytes, limit: int) -> Page:

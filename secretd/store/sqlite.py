@@ -39,6 +39,8 @@ from secretd.store.summary import Summary
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_TRANSLATING = Translating()
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -91,9 +93,9 @@ class SqliteStore(Store):
             return store
 
     def _translating(self) -> Translating:
-        return Translating()
+        return _TRANSLATING
 
-    async def _get(self, key: bytes) -> Record | None:
+    def _get(self, key: bytes) -> Record | None:
         return self._reader.get(key)
 
     async def _count(self, kind: bytes) -> int:

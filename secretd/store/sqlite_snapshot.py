@@ -52,7 +52,7 @@ class SqliteSnapshot(Snapshot):
     def _translating(self) -> Translating:
         return Translating()
 
-    async def _get(self, key: bytes) -> Record | None:
+    def _get(self, key: bytes) -> Record | None:
         return self._rows.get(key)
 
     async def _count(self, kind: bytes) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import hmac
 import logging
 import pickle
 from collections.abc import Callable
@@ -72,6 +73,14 @@ class TestRotated:
 
 
 class TestUsageKey:
+    @given(kind=st.sampled_from(list(UsageType)[1:]), usage_id=st.text("az:/é\U0001f511", min_size=1), key=KEYS)
+    def test_is_the_hmac_that_the_storage_format_speaks_of(self, kind: UsageType, usage_id: str, key: bytes) -> None:
+        keyring = Keyring(Domain.SHARED, UUID(int=1), {1: bytes(32)}, key, bytes(32))
+        message = b"".join(len(part).to_bytes(4) + part for part in (kind.value.encode(), usage_id.encode()))
+        expected = hmac.digest(key, message, "sha256")
+        # Twice, as what is kept of the key must not take up what was hashed before.
+        assert [keyring.usage_key(Usage(kind, usage_id)) for _ in range(2)] == [expected, expected]
+
     @given(
         st.sampled_from([kind for kind in UsageType if kind is not UsageType.NONE]),
         st.sampled_from([kind for kind in UsageType if kind is not UsageType.NONE]),
