@@ -28,7 +28,17 @@ from secretd.errors import (
     UnknownOperationError,
 )
 from secretd.grantrequests import Explain, Explained, GrantAdd, NamedGrant, Need, NeededOn
-from secretd.grants import EverySecret, ExecutableIs, Grant, Principal, PrincipalKind, Scope, ThatSecret, UsageLike
+from secretd.grants import (
+    OF_SECRETS,
+    EverySecret,
+    ExecutableIs,
+    Grant,
+    Principal,
+    PrincipalKind,
+    Scope,
+    ThatSecret,
+    UsageLike,
+)
 from secretd.model import (
     Attributes,
     Caller,
@@ -100,7 +110,7 @@ ABOUT_NONE: dict[str, Request] = {
     "status": ops.Status(),
 }
 
-MATTERING = [one for one in Permission if one not in (Permission.SEARCH, Permission.ADMIN)]
+MATTERING = [one for one in Permission if one in OF_SECRETS - {Permission.SEARCH, Permission.ADMIN}]
 """What requests about a secret may turn on."""
 
 
@@ -458,7 +468,7 @@ def test_nothing_is_changed_and_nobody_else_asks(tmp_path: Path) -> None:
             await core.call(about(name, uid=OWNER.uid))
         assert await core.store.revision() == revision
         assert (await core.call(ops.Count())).secrets == 1
-        await core.call(GrantAdd(grant("all", *set(Permission) - {Permission.ADMIN})))
+        await core.call(GrantAdd(grant("all", *OF_SECRETS - {Permission.ADMIN})))
         with pytest.raises(AccessDeniedError):
             await core.call(about("get-value"), ALICE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ from secretd.errors import (
     StoreCorruptError,
 )
 from secretd.grants import (
+    OF_SECRETS,
     PERMISSIONS_OF,
     EverySecret,
     Grant,
@@ -493,11 +494,11 @@ def test_a_backup_brings_its_grants_back_and_they_are_in_force(tmp_path: Path) -
         pytest.param({Permission.SEARCH, Permission.GETATTR}, ThatSecret(MINE), False, set(), id="sees-one"),
         pytest.param({Permission.GETATTR}, EverySecret(), False, {"counts"}, id="sees-all"),
         pytest.param({Permission.ADMIN}, EverySecret(), False, {"counts", "bounds", "revision"}, id="administers"),
-        pytest.param(set(Permission), EverySecret(), True, {"counts"}, id="all-on-a-read-only-connection"),
+        pytest.param(OF_SECRETS, EverySecret(), True, {"counts"}, id="all-on-a-read-only-connection"),
     ],
 )
 def test_status_tells_of_others_secrets_only_who_may_know(
-    tmp_path: Path, permissions: set[Permission], scope: Scope, read_only: bool, told: set[str]
+    tmp_path: Path, permissions: Set[Permission], scope: Scope, read_only: bool, told: set[str]
 ) -> None:
     async def test(core: Core) -> None:
         core.service.watch_bounds(lambda: (ops.Bound("connections", 1, 2),))

@@ -39,6 +39,7 @@ from secretd import grantrequests as requests
 from secretd import operations as ops
 from secretd.core.access import Target
 from secretd.grants import (
+    OF_SECRETS,
     PERMISSIONS_OF,
     EverySecret,
     Grant,
@@ -69,11 +70,13 @@ SCOPES: Mapping[str, Scope] = {
 TOGETHER = ("getattr append save", "getattr write save", "getattr write save read-secure")
 """What changes need more than two of."""
 
+_OF_SECRETS = [one for one in Permission if one in OF_SECRETS]
+
 PERMISSIONS: Mapping[str, frozenset[Permission]] = {
-    **{one.value: frozenset({one}) for one in Permission},
-    **{f"{one.value} {other.value}": frozenset({one, other}) for one, other in combinations(Permission, 2)},
+    **{one.value: frozenset({one}) for one in _OF_SECRETS},
+    **{f"{one.value} {other.value}": frozenset({one, other}) for one, other in combinations(_OF_SECRETS, 2)},
     **{names: frozenset(map(Permission, names.split())) for names in TOGETHER},
-    **{f"the set {of.value}": permissions for of, permissions in PERMISSIONS_OF.items()},
+    **{f"the set {of.value}": permissions for of, permissions in PERMISSIONS_OF.items() if permissions <= OF_SECRETS},
 }
 
 DOORS: Mapping[str, tuple[type[NativeDoor | LibvirtDoor], bool]] = {

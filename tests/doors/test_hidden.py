@@ -33,7 +33,7 @@ from helpers.core import OWNER, Core, open_granting_core
 from helpers.model_store import ModelStore
 from secretd import grantrequests as requests
 from secretd import operations as ops
-from secretd.grants import EverySecret, Grant, Principal, PrincipalKind, Scope, ThatSecret, UsageLike
+from secretd.grants import OF_SECRETS, EverySecret, Grant, Principal, PrincipalKind, Scope, ThatSecret, UsageLike
 from secretd.model import Attributes, Caller, Digest, Permission, SecretDocument, UsageType
 
 ALICE = Caller(uid=OWNER.uid + 1_000, gid=1, pid=1)
@@ -47,7 +47,7 @@ HIDDEN: Mapping[str, There] = {
 
 _ADDING = frozenset({Permission.APPEND, Permission.SAVE})
 _CHANGING = frozenset({Permission.WRITE, Permission.SAVE, Permission.DELETE, Permission.READ, Permission.READ_SECURE})
-_EVERYTHING = frozenset(Permission) - {Permission.ADMIN}
+_EVERYTHING = OF_SECRETS - {Permission.ADMIN}
 _TLS, _CEPH = UsageLike(UsageType.TLS), UsageLike(UsageType.CEPH)
 
 

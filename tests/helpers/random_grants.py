@@ -19,11 +19,14 @@ from secretd.core.access import EVERYTHING, AnyTarget, KeyTarget, Target
 from secretd.core.matching import Rules
 from secretd.errors import InvalidDocumentError
 from secretd.grants import (
+    OF_KEYS,
+    OF_SECRETS,
     EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
     KeyLike,
+    KeyScope,
     KeyTagged,
     Principal,
     PrincipalKind,
@@ -128,12 +131,15 @@ def _scope(random: Random) -> Scope:
 
 def _grant(random: Random, number: int) -> Grant:
     end = random.choice(_ENDS)
+    scopes = tuple({_scope(random) for _ in range(random.randint(1, 2))})
+    of_scopes = {one for scope in scopes for one in (OF_KEYS if isinstance(scope, KeyScope) else OF_SECRETS)}
+    fitting = [one for one in Permission if one in of_scopes]
     return Grant(
         f"g{number}",
         None,
         _principal(random),
-        frozenset(random.sample(list(Permission), random.randint(1, 3))),
-        tuple({_scope(random) for _ in range(random.randint(1, 2))}),
+        frozenset(random.sample(fitting, random.randint(1, 3))),
+        scopes,
         None if end is None else datetime.fromtimestamp(end, UTC),
     )
 
