@@ -80,6 +80,12 @@ VERSION_USES = Limit(
 VERSION_USES_BLOCK = Limit(
     65_536, "uses", source="ours; counted at a time, so that one write serves so many", seen="never"
 )
+CACHE_KEY_VERSIONS = Limit(
+    8_192,
+    "versions of keys",
+    source="ours; sealed bytes that were used; twice KEYS; about 300 bytes each",
+    seen="never",
+)
 CONTEXT_PAIRS = Limit(64, "pairs", source="ours", seen="invalid-request")
 CONTEXT_NAME_BYTES = Limit(128, "bytes of UTF-8", source="ours", seen="invalid-request")
 CONTEXT_TEXT_BYTES = Limit(1_024, "bytes of UTF-8", source="ours", seen="invalid-request")
@@ -101,6 +107,18 @@ KDF_ITERATIONS = Limit(
     "iterations",
     source="ours; 150 times what Proxmox Backup Server's own files take, unless keys.kdf-iterations is configured",
     seen="invalid-key-file",
+)
+KDF_MEMORY_CONFIGURED = Limit(
+    1_073_741_824,
+    "bytes",
+    source="Proxmox Backup itself opens no file that takes more; keys.kdf-memory may say as much",
+    seen="the daemon does not start",
+)
+KDF_ITERATIONS_CONFIGURED = Limit(
+    2_147_483_647,
+    "iterations",
+    source="Python: hashlib makes no more; keys.kdf-iterations may say as much",
+    seen="the daemon does not start",
 )
 KDF_PASSES = Limit(
     8,

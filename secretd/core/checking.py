@@ -14,7 +14,25 @@ from secretd import limits, storerequests
 from secretd.core.grantstore import Grants
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
-from secretd.core.kinds import ATTRIBUTES, GRANT, HEAD, KEYRING, OUT_OF_USE, OWNER, TOMBSTONE, USAGE, USED, USES, VALUE
+from secretd.core.keychecking import KeyLooks
+from secretd.core.keystore import KeyStore
+from secretd.core.kinds import (
+    ATTRIBUTES,
+    DEFAULT_KEY,
+    GRANT,
+    HEAD,
+    KEY,
+    KEYRING,
+    MATERIAL,
+    OUT_OF_USE,
+    OWNER,
+    TOMBSTONE,
+    USAGE,
+    USED,
+    USES,
+    VALUE,
+    VERSION_USES,
+)
 from secretd.core.lifecyclechecking import NOUNS, LifecycleLooks
 from secretd.core.quota import Amount, Quotas
 from secretd.core.records import Records, id_in
@@ -34,6 +52,10 @@ _NOUNS = {
     USED: "sums of what users have stored",
     USES: "counts of a key's uses",
     GRANT: "grants",
+    KEY: "keys",
+    MATERIAL: "bytes of keys",
+    VERSION_USES: "counts of the uses of keys",
+    DEFAULT_KEY: "default key",
     **NOUNS,
 }
 """What the records of a kind are called."""
@@ -50,6 +72,7 @@ class Checking:
         seal: Seal,
         quotas: Quotas,
         grants: Grants,
+        keys: KeyStore,
         wholeness: Wholeness,
         looking_back: InFlight,
     ) -> None:
@@ -57,6 +80,7 @@ class Checking:
         self._seal = seal
         self._quotas = quotas
         self._grants = grants
+        self._keys = keys
         self._wholeness = wholeness
         self._looking_back = looking_back
 
@@ -64,13 +88,16 @@ class Checking:
         """Look at every record, and say what is wrong with which."""
         with self._looking_back.change():
             async with self._store.snapshot() as snapshot:
-                return await _Check(snapshot, self._seal, self._quotas, self._grants, self._wholeness.head).run()
+                checked = _Check(snapshot, self._seal, self._quotas, self._grants, self._keys, self._wholeness.head)
+                return await checked.run()
 
 
 class _Check:
     """One check of one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, seal: Seal, quotas: Quotas, grants: Grants, head: HeadKeeper) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  # as above
+        self, snapshot: Snapshot, seal: Seal, quotas: Quotas, grants: Grants, keys: KeyStore, head: HeadKeeper
+    ) -> None:
         self._snapshot = snapshot
         self._seal = seal
         self._quotas = quotas
@@ -79,7 +106,7 @@ class _Check:
         self._lifecycles = LifecycleLooks(snapshot, seal, self._records)
         self._head = head
         self._total = 0
-        self._grants_total = 0
+        self._standing_total = 0
         self._counted: Counter[bytes] = Counter()
         self._owned: dict[int, Amount] = {}
         self._report = _Report()
@@ -92,6 +119,7 @@ class _Check:
             USED: self._used,
             USES: self._opens,
             GRANT: self._grant,
+            **KeyLooks(snapshot, keys).looks,
             HEAD: _nothing,
             KEYRING: _nothing,
         }
@@ -126,7 +154,7 @@ class _Check:
         kind = record.key[:1]
         self._counted[kind] += 1
         self._total = self._head.added(self._total, record.key, record.value)
-        self._grants_total = self._head.added_grant(self._grants_total, record.key, record.value)
+        self._standing_total = self._head.added_standing(self._standing_total, record.key, record.value)
         look = self._looks.get(kind, _unknown)
         try:
             problem = await look(record)
@@ -202,8 +230,8 @@ class _Check:
         if head is None:
             self._report.add("the store's head is missing")
             return
-        if head.grants != self._grants_total:
-            self._report.add("grants are missing, or are not those that were last written")
+        if head.standing != self._standing_total:
+            self._report.add("grants or keys are missing, or are not those that were last written")
         if head.total != self._total:
             self._report.add("records are missing, or are not those that were last written")
 

@@ -19,12 +19,11 @@ from enum import Enum, auto
 
 from secretd import limits
 from secretd.core import grantform as form
-from secretd.core.head import HeadKeeper
 from secretd.core.kinds import GRANT
 from secretd.core.matching import Rules
 from secretd.core.sealing import Seal
+from secretd.core.standing import Count, ReadAtStart, Take
 from secretd.core.walking import records_of
-from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
 from secretd.errors import BusyError, ConflictError, NoGrantError, QuotaError, SealError, StoreCorruptError, StoreError
@@ -52,8 +51,8 @@ class _Are(Enum):
     IN_FORCE = auto()
 
 
-class Grants:
-    """All grants of one store. There are none until ``load``."""
+class Grants(ReadAtStart):
+    """All grants of one store. There are none until they are read."""
 
     def __init__(self, store: Store, seal: Seal) -> None:
         self._store = store
@@ -61,7 +60,7 @@ class Grants:
         self._kept: dict[str, _Kept] = {}
         self._are = _Are.UNREAD
         self._rules = Rules()
-        self._changing = asyncio.Lock()
+        self.changing = asyncio.Lock()
 
     @property
     def rules(self) -> Rules:
@@ -102,29 +101,29 @@ class Grants:
         """
         return self._find(name).grant
 
-    async def load(self, wholeness: Wholeness) -> None:
-        """Read all grants from the store, in the place of those that were known.
-
-        Args:
-            wholeness: says whether they may be in force; is told if they are not those that the head says.
-
-        Raises:
-            StoreError: they cannot be read; then none is known.
-        """
-        async with self._changing:
-            self.forget()
-            try:
-                found = await self._read(wholeness)
-            except BaseException:
-                self._are = _Are.WITHOUT_FORCE
-                raise
-            self._are = _Are.IN_FORCE if wholeness.is_whole else _Are.WITHOUT_FORCE
-            self._take(found)
-
     def forget(self) -> None:
-        """Know of no grant until the next ``load``, as it is while the daemon is sealed."""
+        """Know of no grant until they are read, as it is while the daemon is sealed."""
         self._are = _Are.UNREAD
         self._take({})
+
+    def give_up(self) -> None:
+        """Know of no grant, as they cannot be read."""
+        self._are = _Are.WITHOUT_FORCE
+
+    async def read(self, snapshot: Snapshot, count: Count) -> Take:
+        """Read all grants, and count their records."""
+        found: dict[str, _Kept] = {}
+        async for record in records_of(snapshot, GRANT, limits.SCAN_RECORDS):
+            count(record)
+            kept = self._open(record)
+            if kept is not None:
+                found[kept.grant.name] = kept
+
+        def take(in_force: bool) -> None:  # as Take has it
+            self._are = _Are.IN_FORCE if in_force else _Are.WITHOUT_FORCE
+            self._take(found)
+
+        return take
 
     async def add(self, grant: Grant, *, replace: bool) -> Grant | None:
         """Keep a grant.
@@ -141,7 +140,7 @@ class Grants:
             QuotaError: there are as many as there may be, or they would say more than they may together.
             StoreError: what Store.commit raises.
         """
-        async with self._changing:
+        async with self.changing:
             before = self._kept.get(grant.name)
             key = self._key(grant.name)
             if not replace and (before is not None or await self._store.get(key) is not None):
@@ -162,7 +161,7 @@ class Grants:
             NoGrantError: there is none of this name.
             StoreError: what Store.commit raises.
         """
-        async with self._changing:
+        async with self.changing:
             key = self._key(name)
             before = self._find(name) if await self._store.get(key) is None else self._kept.get(name)
             after = {other: kept for other, kept in self._kept.items() if other != name}
@@ -179,28 +178,6 @@ class Grants:
         self._kept = kept
         grants = (each.grant for each in kept.values())
         self._rules = Rules(grants, before=self._rules) if self.in_force else Rules()
-
-    async def _read(self, wholeness: Wholeness) -> dict[str, _Kept]:
-        """Give the grants that open, by name; doubts the store if its grants are others than its head says."""
-        async with self._store.snapshot() as snapshot:
-            found, total = await self._read_all(snapshot, wholeness.head)
-            if wholeness.is_whole:
-                head = await wholeness.head.read(snapshot)
-                if total != (head.grants if head else 0):
-                    _log.error("the grants are not those that were last written, and give nothing")
-                    wholeness.doubt()
-        return found
-
-    async def _read_all(self, snapshot: Snapshot, head: HeadKeeper) -> tuple[dict[str, _Kept], int]:
-        """Give the grants that open, by name, and the set-hash of all that there are."""
-        found: dict[str, _Kept] = {}
-        total = 0
-        async for record in records_of(snapshot, GRANT, limits.SCAN_RECORDS):
-            total = head.added_grant(total, record.key, record.value)
-            kept = self._open(record)
-            if kept is not None:
-                found[kept.grant.name] = kept
-        return found, total
 
     async def _change(self, change: Put | Delete, before: _Kept | None, after: dict[str, _Kept]) -> None:
         """Make a change, on disk first; ``after`` is what there is once it is made."""

@@ -1,4 +1,4 @@
-"""The head of the store: which records it has, and which grants, kept up in every commit.
+"""The head of the store: which records it has, and which grants and keys, kept up in every commit.
 
 It stands for all records but itself and the seal file, which may change while the keyring is closed and whose copies
 prove each other.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from secretd.core.kinds import GRANT, HEAD, KEYRING
+from secretd.core.kinds import HEAD, KEYRING, STANDING
 from secretd.crypto.keyring import Keyring
 from secretd.crypto.sethash import Head, SetHash
 from secretd.errors import StoreCorruptError
@@ -40,11 +40,11 @@ class HeadKeeper(Summary):
 
     def of(self, records: Iterable[tuple[bytes, bytes]], revision: int) -> bytes:
         """Make the head of a store that has these records."""
-        total = grants = 0
+        total = standing = 0
         for key, value in records:
             total = self.added(total, key, value)
-            grants = self.added_grant(grants, key, value)
-        return self._set_hash.seal(Head(revision, total, grants))
+            standing = self.added_standing(standing, key, value)
+        return self._set_hash.seal(Head(revision, total, standing))
 
     def after(self, before: bytes | None, replacements: Iterable[Replacement], revision: int) -> bytes:
         """Make the head that follows from the one before.
@@ -58,8 +58,8 @@ class HeadKeeper(Summary):
             return before or b""
         old = self._opened(before)
         total = self._replaced(old.total, counted)
-        grants = self._replaced(old.grants, (each for each in counted if each.key.startswith(GRANT)))
-        head = Head(revision, total, grants)
+        standing = self._replaced(old.standing, (each for each in counted if each.key.startswith(STANDING)))
+        head = Head(revision, total, standing)
         sealed = self._set_hash.seal(head)
         self._newest = sealed, head
         return sealed
@@ -93,9 +93,9 @@ class HeadKeeper(Summary):
         """Give a set-hash with one record more, if it is one that counts."""
         return total if key in _LEFT_OUT else self._set_hash.added(total, key, value)
 
-    def added_grant(self, grants: int, key: bytes, value: bytes) -> int:
-        """Give a set-hash of grants with one record more, if it is a grant's."""
-        return self._set_hash.added(grants, key, value) if key.startswith(GRANT) else grants
+    def added_standing(self, standing: int, key: bytes, value: bytes) -> int:
+        """Give the set-hash of what is read whole at a start with one record more, if it is of that."""
+        return self._set_hash.added(standing, key, value) if key.startswith(STANDING) else standing
 
     async def read(self, reading: Reading) -> Head | None:
         """Give the head of a store or of a snapshot; None if there is none.

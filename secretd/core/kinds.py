@@ -29,3 +29,6 @@ SEALED: Final = (
     *(KEY, MATERIAL, VERSION_USES, DEFAULT_KEY, OUT_OF_USE, TOMBSTONE, LATEST),
 )
 """Those whose records are sealed; the head and the seal file are what the others are proved by."""
+
+STANDING: Final = (GRANT, KEY, DEFAULT_KEY)
+"""Those that are read whole at a start, and are in force only if they are all that the head says."""

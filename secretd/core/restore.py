@@ -22,14 +22,14 @@ from secretd.core.backupfile import Header, check_magic, prove, read_header, rea
 from secretd.core.deletions import Deletions
 from secretd.core.ephemeral import EphemeralSecrets
 from secretd.core.events import Events
-from secretd.core.grantstore import Grants
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
-from secretd.core.kinds import ATTRIBUTES, GRANT, KEYRING
+from secretd.core.kinds import ATTRIBUTES, GRANT, KEY, KEYRING, VERSION_USES
 from secretd.core.parts import Unfinished
 from secretd.core.resealing import Resealing
 from secretd.core.sealing import Foreign, Seal
+from secretd.core.standing import Standing
 from secretd.core.wholeness import Wholeness
 from secretd.crypto import envelope
 from secretd.crypto.envelope import Domain
@@ -71,7 +71,7 @@ class Restores:
         ephemeral: EphemeralSecrets,
         in_flight: InFlight,
         events: Events,
-        grants: Grants,
+        standing: Standing,
         deletions: Deletions,
     ) -> None:
         self._store = store
@@ -82,7 +82,7 @@ class Restores:
         self._ephemeral = ephemeral
         self._in_flight = in_flight
         self._events = events
-        self._grants = grants
+        self._standing = standing
         self._deletions = deletions
         self._unfinished = Unfinished[BinaryIO]("restore", _close)
         self._finishing: set[asyncio.Task[_Content]] = set()
@@ -191,11 +191,11 @@ class Restores:
                 self._events.lost()
                 self._wholeness.take(head, revision)
                 self._uses.forget_all()
-                await self._grants.load(self._wholeness)
+                await self._standing.load(self._wholeness)
             finally:
                 if self._seal.status.state is SealState.SEALED:
                     # Else those who hold something would be told more of that than all others.
-                    self._grants.forget()
+                    self._standing.forget()
                 self._resealing.start()
         self._deletions.begin()
         _log.warning("a backup was restored", extra={"revision": revision, "secrets": content.secrets})
@@ -206,6 +206,8 @@ class Restores:
     async def _require_empty(self) -> None:
         if await self._store.count(ATTRIBUTES) or await self._ephemeral.count():
             raise OperationInvalidError("a backup is restored only where there is no secret yet, but there are some")
+        if await self._store.count(KEY):
+            raise OperationInvalidError("a backup is restored only where there never was a key, but there are some")
 
 
 def _content(file: BinaryIO, header: Header, foreign: Foreign) -> _Content:
@@ -224,7 +226,8 @@ def _content(file: BinaryIO, header: Header, foreign: Foreign) -> _Content:
 
 def _with_seal_file(file: BinaryIO, shared: bytes) -> Iterator[tuple[bytes, bytes]]:
     yield KEYRING, shared
-    yield from read_records(file)
+    # How often keys were used since the backup was made is not known: without a count none seals but by a new version.
+    yield from (record for record in read_records(file) if not record[0].startswith(VERSION_USES))
 
 
 def _close(file: BinaryIO) -> None:

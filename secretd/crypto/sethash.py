@@ -3,7 +3,7 @@
 Each record gives a number by a keyed hash, and the set-hash is their sum modulo 2^256: a commit adds what it puts,
 subtracts what it replaces, and never reads the others.  It is only ever shown sealed, with the revision it is true
 of: whoever knew many summands could look for another set of old records with the same sum.  The head has a second one,
-of the grants alone, as those are read whole at a start, and can be compared before one is in force.
+of the grants and the keys alone, as those are read whole at a start, and can be compared before one is in force.
 
 It refuses a head that was not sealed by this keyring.  That a head is the newest is not proved here; the high-water
 mark does that.
@@ -43,12 +43,12 @@ class Head:
     Attributes:
         revision: of the commit it was written in.
         total: the set-hash, 0 to 2^256 - 1; 0 is that of no record.
-        grants: the set-hash of the grants alone.
+        standing: the set-hash of what is read whole at a start alone.
     """
 
     revision: int
     total: int = field(repr=False)
-    grants: int = field(repr=False)
+    standing: int = field(repr=False)
 
 
 class SetHash:
@@ -85,7 +85,7 @@ class SetHash:
             SealError: the key was wiped.
         """
         salt = os.urandom(_SALT_BYTES)
-        sums = (each.to_bytes(_SUM_BYTES, "big") for each in (head.total, head.grants))
+        sums = (each.to_bytes(_SUM_BYTES, "big") for each in (head.total, head.standing))
         plaintext = b"".join((_REVISION.pack(head.revision), *sums))
         return salt + seal_box(self._cipher(salt), plaintext, _HEAD_LABEL)
 

@@ -322,7 +322,7 @@ async def narrow_two(core: Core) -> None:
     await core.call(requests.GrantAdd(grant("two"), replace=True))
 
 
-GRANTS_ARE_OTHERS = storerequests.Problem("grants are missing, or are not those that were last written")
+GRANTS_ARE_OTHERS = storerequests.Problem("grants or keys are missing, or are not those that were last written")
 
 
 @pytest.mark.parametrize("change", [remove_two, narrow_two])
