@@ -43,7 +43,7 @@ _BESIDE = 8
 """Beside its table, of n blocks, OpenSSL's scrypt has p + 2 more: they may take one of so many parts."""
 
 _SCRYPT_RP_LESS = 2**30  # RFC 7914, section 2
-_MEMORY_MOST = 2**31 - 1  # what hashlib can be told; it has been bounded before
+_MEMORY_MOST = 2**31 - 1  # what hashlib can be told: more than may be configured, and what is beside it
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ _NUMBER_MOST = 2**63 - 1
 _Check = Callable[[str, Any], Any]
 _Section = dict[str, tuple[str, _Check]]
 
+_TAKEN_ON = ("log_level", "quota_secrets", "quota_bytes", "kdf_memory", "kdf_iterations")
+"""What can change under a running daemon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -45,6 +48,7 @@ class Config:
         root_key_directory: the directory of the local-file slot's file, root.key.
         log_level: a level of logging.
         quota_secrets, quota_bytes: what one uid but root may have stored.
+        kdf_memory, kdf_iterations: what a key file that is imported may ask for, in bytes and of PBKDF2.
         libvirt_sockets: where the sockets for libvirt's clients are.
     """
 
@@ -58,6 +62,8 @@ class Config:
     log_level: int = logging.INFO
     quota_secrets: int = limits.QUOTA_SECRETS
     quota_bytes: int = limits.QUOTA_BYTES
+    kdf_memory: int = limits.KDF_MEMORY_BYTES
+    kdf_iterations: int = limits.KDF_ITERATIONS
     libvirt_sockets: LibvirtPlace = LibvirtPlace.OWN
 
 
@@ -83,7 +89,7 @@ def load(mode: Mode, path: Path | None = None) -> Config:
 
 def reloaded(in_force: Config, new: Config) -> Config:
     """Give the settings in force with what of the new ones a running daemon can take on."""
-    return replace(in_force, log_level=new.log_level, quota_secrets=new.quota_secrets, quota_bytes=new.quota_bytes)
+    return replace(in_force, **{name: getattr(new, name) for name in _TAKEN_ON})
 
 
 def differing(one: Config, other: Config) -> list[str]:
@@ -209,6 +215,21 @@ def _number(name: str, value: object) -> int:
     return value
 
 
+def _kdf_memory(name: str, value: object) -> int:
+    return _at_most(limits.KDF_MEMORY_CONFIGURED, name, value)
+
+
+def _kdf_iterations(name: str, value: object) -> int:
+    return _at_most(limits.KDF_ITERATIONS_CONFIGURED, name, value)
+
+
+def _at_most(most: int, name: str, value: object) -> int:
+    number = _number(name, value)
+    if number > most:
+        raise ConfigError(f"{name} is at most {most}")
+    return number
+
+
 def _log_level(name: str, value: object) -> int:
     levels = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
     if not isinstance(value, str) or value not in levels:
@@ -232,6 +253,10 @@ _SETTINGS: dict[str, _Section] = {
     "quota": {
         "secrets": ("quota_secrets", _number),
         "bytes": ("quota_bytes", _number),
+    },
+    "keys": {
+        "kdf-memory": ("kdf_memory", _kdf_memory),
+        "kdf-iterations": ("kdf_iterations", _kdf_iterations),
     },
     "libvirt": {
         "sockets": ("libvirt_sockets", _libvirt_place),

@@ -24,6 +24,7 @@ from secretd.core.grantstore import Grants
 from secretd.core.quota import Amount
 from secretd.core.sealing import Seal
 from secretd.core.service import Service
+from secretd.crypto.pbskey import KdfBounds
 from secretd.crypto.slots import SlotLocation
 from secretd.daemon import config, logs
 from secretd.daemon.accounts import raise_descriptor_limit
@@ -231,6 +232,7 @@ def _apply(service: Service, settings: Config) -> None:
     """Put in force what a configuration that was read again may change."""
     logs.set_up(settings.log_level)
     service.set_quota(_quota(settings))
+    service.set_kdf_bounds(_kdf_bounds(settings))
 
 
 def _service(settings: Config, store: Store, seal: Seal, memory: MemoryStatus) -> Service:
@@ -240,11 +242,17 @@ def _service(settings: Config, store: Store, seal: Seal, memory: MemoryStatus) -
     access = Access(owner)
     if settings.mode is Mode.SYSTEM:
         access = Access(granted(owner, lambda: grants.rules), owner, grants.require_in_force)
-    return Service(settings.mode, access, seal, store, grants, memory, _quota(settings), peer_status())
+    service = Service(settings.mode, access, seal, store, grants, memory, _quota(settings), peer_status())
+    service.set_kdf_bounds(_kdf_bounds(settings))
+    return service
 
 
 def _quota(settings: Config) -> Amount:
     return Amount(settings.quota_secrets, settings.quota_bytes)
+
+
+def _kdf_bounds(settings: Config) -> KdfBounds:
+    return KdfBounds(settings.kdf_memory, settings.kdf_iterations)
 
 
 def _slot_locations(settings: Config) -> tuple[SlotLocation, ...]:

@@ -37,6 +37,10 @@ keyring-directory = "/srv/keyring"
 secrets = 5
 bytes = 1_000
 
+[keys]
+kdf-memory = 1_073_741_824
+kdf-iterations = 2_147_483_647
+
 [libvirt]
 sockets = "off"
 """
@@ -57,6 +61,7 @@ def test_a_full_file(tmp_path: Path) -> None:
     assert config.root_key_directory == Path("/etc/elsewhere")
     assert config.keyring_directory == Path("/srv/keyring")
     assert (config.quota_secrets, config.quota_bytes) == (5, 1_000)
+    assert (config.kdf_memory, config.kdf_iterations) == (1_073_741_824, 2_147_483_647)
     assert config.libvirt_sockets is LibvirtPlace.OFF
 
 
@@ -66,6 +71,7 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
     assert config.runtime == Path("/run/secretd")
     assert config.slots == (SlotKind.CREDENTIAL, SlotKind.LOCAL_FILE)
     assert (config.quota_secrets, config.quota_bytes) == (limits.QUOTA_SECRETS, limits.QUOTA_BYTES)
+    assert (config.kdf_memory, config.kdf_iterations) == (limits.KDF_MEMORY_BYTES, limits.KDF_ITERATIONS)
     assert config.libvirt_sockets is LibvirtPlace.OWN
 
 
@@ -82,6 +88,9 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
         pytest.param("[store]\nurl = ''", ["store.url"], id="empty-text"),
         pytest.param("[quota]\nsecrets = '5'", ["quota.secrets", "number"], id="a-text"),
         pytest.param("[quota]\nbytes = -1", ["quota.bytes", "negative"], id="negative"),
+        pytest.param("[keys]\nkdf-memory = 1073741825", ["keys.kdf-memory", "at most"], id="more-than-anybody-takes"),
+        pytest.param("[keys]\nkdf-iterations = 2147483648", ["keys.kdf-iterations", "at most"], id="too-many"),
+        pytest.param("[keys]\nkdf-iterations = 1e6", ["keys.kdf-iterations", "number"], id="no-whole-number"),
         pytest.param("[quota]\nbytes = true", ["quota.bytes", "number"], id="no-number"),
         pytest.param("[quota]\nbytes = 9223372036854775808", ["quota.bytes", "number"], id="too-large"),
         pytest.param("[seal]\nslots = []", ["seal.slots"], id="no-slot"),

@@ -21,7 +21,7 @@ from secretd.errors import QuotaError
 from secretd.model import Caller, Mode, SecretValue
 
 SECRET = UUID("11111111-2222-4333-8444-555555555555")
-RELOADED = {"daemon.log-level", "quota.secrets", "quota.bytes"}
+RELOADED = {"daemon.log-level", "quota.secrets", "quota.bytes", "keys.kdf-memory", "keys.kdf-iterations"}
 
 OTHER = """
 [daemon]
@@ -36,6 +36,9 @@ keyring-directory = "/other"
 [quota]
 secrets = 1
 bytes = 2
+[keys]
+kdf-memory = 3
+kdf-iterations = 4
 [libvirt]
 sockets = "off"
 """
