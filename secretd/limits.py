@@ -80,6 +80,12 @@ VERSION_USES = Limit(
 VERSION_USES_BLOCK = Limit(
     65_536, "uses", source="ours; counted at a time, so that one write serves so many", seen="never"
 )
+CACHE_KEY_VERSIONS = Limit(
+    8_192,
+    "versions of keys",
+    source="ours; sealed bytes that were used; twice KEYS; about 300 bytes each",
+    seen="never",
+)
 CONTEXT_PAIRS = Limit(64, "pairs", source="ours", seen="invalid-request")
 CONTEXT_NAME_BYTES = Limit(128, "bytes of UTF-8", source="ours", seen="invalid-request")
 CONTEXT_TEXT_BYTES = Limit(1_024, "bytes of UTF-8", source="ours", seen="invalid-request")

@@ -32,6 +32,9 @@ from secretd.core.grantstore import Grants
 from secretd.core.handling import Handler, Handlers, handlers_of
 from secretd.core.homes import Homes
 from secretd.core.inflight import InFlight
+from secretd.core.keyrounds import KeyRounds
+from secretd.core.keyservice import key_handlers
+from secretd.core.keystore import KeyStore
 from secretd.core.keyuses import KeyUses
 from secretd.core.listing import Listing
 from secretd.core.metrics import Metrics
@@ -45,6 +48,7 @@ from secretd.core.sealing import Seal
 from secretd.core.secretlifecycle import SecretLifecycles
 from secretd.core.secrets import Secrets
 from secretd.core.sources import Sources
+from secretd.core.standing import Standing
 from secretd.core.trial import Trial
 from secretd.core.wholeness import Wholeness
 from secretd.crypto.pbskey import KdfBounds
@@ -60,7 +64,7 @@ from secretd.store.base import Store
 
 ListenerHandler = Callable[[Caller, Any, Listener | None], Awaitable[ops.Reply]]
 
-_SEALING = frozenset({Permission.APPEND, Permission.DELETE, Permission.ARCHIVE})
+_SEALING = frozenset({Permission.APPEND, Permission.DELETE, Permission.ARCHIVE, Permission.KEY_ADMIN})
 """The permissions of the operations that seal records."""
 
 _OF_GRANTS = frozenset({GrantAdd, GrantRemove})
@@ -124,15 +128,18 @@ class Service:
         self._uses = KeyUses(store, seal)
         self._resealing = Resealing(store, seal, self._uses, ephemeral)
         self._wholeness = Wholeness(store, seal)
-        self._checking = Checking(store, seal, quotas, self._grants, self._wholeness, looking_back)
+        changing = Changing(self._wholeness, self._in_flight, self._uses)
+        self._clock = clock = Clock(store, seal, read_clock)
+        self._keys = KeyStore(store, seal, changing, clock)
+        self._standing = Standing(store, grants, self._keys)
+        self._checking = Checking(store, seal, quotas, grants, self._keys, self._wholeness, looking_back)
         self._backups = Backups(store, seal, self._wholeness, looking_back)
         self._events = Events(access)
         homes = Homes(access, seal, persistent, ephemeral)
-        changing = Changing(self._wholeness, self._in_flight, self._uses)
-        clock = Clock(store, seal, read_clock)
         pending = Pending(store, seal, homes, self._events, changing)
         self.deletions = Deletions(clock, self._wholeness, changing)
         self.deletions.add(pending)
+        self.deletions.add(KeyRounds(self._keys, changing))
         self._restores = Restores(
             store,
             seal,
@@ -142,7 +149,7 @@ class Service:
             ephemeral,
             self._in_flight,
             self._events,
-            self._grants,
+            self._standing,
             self.deletions,
         )
         self._secrets = Secrets(access, homes, self._events)
@@ -152,7 +159,7 @@ class Service:
             handlers_of(self._secrets, lifecycles),
             SealAdmin(seal, self._uses, self._resealing, self._in_flight, looking_back),
             Granting(mode, self._grants, self._events),
-            Explaining(mode, access, self._grants, Trial(seal, persistent, ephemeral, clock, pending)),
+            Explaining(mode, access, self._grants, Trial(seal, persistent, ephemeral, clock, pending, self._keys, self._derivations)),
         )
         self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
             ops.List: listing.list,
@@ -168,7 +175,7 @@ class Service:
         """Go on with what waits for the keyrings to be open."""
         self._uses.forget_all()
         await self._wholeness.begin()
-        await self._load_grants()
+        await self._load_standing()
         self.deletions.begin()
         if not self._wholeness.is_whole:
             return
@@ -179,11 +186,11 @@ class Service:
             _log.warning("no uses of the keyring could be reserved", extra={"reason": error.message})
         self._resealing.start()
 
-    async def _load_grants(self) -> None:
+    async def _load_standing(self) -> None:
         try:
-            await self._grants.load(self._wholeness)
+            await self._standing.load(self._wholeness)
         except StoreError as error:
-            _log.error("the grants cannot be read, and give nothing", extra={"reason": error.message})
+            _log.error("the grants and keys cannot be read, and give nothing", extra={"reason": error.message})
 
     @property
     def busy(self) -> bool:
@@ -216,6 +223,7 @@ class Service:
     ) -> Handlers:
         return {
             **of_secrets,
+            **key_handlers(self._access, self._keys, self._clock, self._derivations),
             GrantAdd: granting.add,
             GrantList: granting.list,
             GrantShow: granting.show,
@@ -322,8 +330,9 @@ class Service:
             raise OperationInvalidError("the store lacks nothing, so there is nothing to accept")
         # How often the current keys were used may be among what was lost, so they seal nothing any more.
         await self._seal.rotate()
+        await self._keys.version_uses.forget_counts()
         revision = await self._wholeness.accept()
-        await self._load_grants()
+        await self._load_standing()
         # What is in the store, and who may see it, is perhaps not what was told.
         self._events.lost()
         self._resealing.start()
