@@ -136,7 +136,7 @@ class ExactReader:
 
 
 def has_exact_form(record: type) -> bool:
-    """Whether messages that carry a dataclass have a form here: those with a grant or a key are seldom, and have none."""
+    """Say whether messages with a dataclass have a form here: those with a grant or a key, which are seldom, do not."""
     return all(item.type not in (Grant, KeyDocument) for item in fields_of(record))
 
 

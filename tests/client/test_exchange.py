@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 from secretd import limits
 from secretd.client.exchange import Answer, Exchange, OutgoingRequest
 from secretd.errors import NotFoundError, RemoteProtocolError
+from secretd.keyrequests import KeyExport, KeyImport
+from secretd.keys import KeyDocument, KeyFormat, KeyId
+from secretd.model import SecretValue
 from secretd.operations import Delete, Deleted
+from secretd.wire.memfd import read_value
 
 ID = UUID("7bb4ad5c-5ae4-4a6c-a8cf-5e8bb4d9b9b9")
 DONE = "<delete/>"
+VALUE = SecretValue(b"open sesame")
 
 
 def reply(serial: int, content: str = DONE) -> bytes:
@@ -36,6 +41,26 @@ def test_what_is_no_request_is_a_fault_of_the_program_that_says_so() -> None:
     with pytest.raises(TypeError, match=r"an object of a class of secretd.operations, and no str"):
         exchange.request("list")  # type: ignore[arg-type]  # as who tries it out may write it
     assert len(answers(exchange, reply(exchange.request(Delete(ID)).serial))) == 1
+
+
+@pytest.mark.parametrize("descriptors", [False, True], ids=["text", "descriptors"])
+def test_of_two_values_the_one_that_is_named_so_travels_by_descriptor(descriptors: bool) -> None:
+    exchange = Exchange(descriptors=descriptors)
+    sent = exchange.request(KeyImport(KeyDocument(), VALUE, KeyFormat.PBS, SecretValue(b"correct horse")))
+    body = bytes(sent.rest)
+    assert b"<password>Y29ycmVjdCBob3JzZQ==</password>" in body
+    assert (b"<value>b3BlbiBzZXNhbWU=</value>" in body) is not descriptors
+    assert (b"<value descriptor='yes'/>" in body) is descriptors
+    assert (sent.descriptor is not None) is descriptors
+    if sent.descriptor is not None:
+        assert read_value(sent.descriptor) == VALUE
+    sent.close()
+
+
+def test_a_request_without_its_own_value_has_no_descriptor() -> None:
+    sent = Exchange(descriptors=True).request(KeyExport(KeyId("nightly"), password=VALUE))
+    assert sent.descriptor is None
+    assert b"<password>b3BlbiBzZXNhbWU=</password>" in bytes(sent.rest)
 
 
 def test_serials_begin_at_nought_and_count() -> None:

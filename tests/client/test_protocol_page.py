@@ -13,6 +13,7 @@ import pytest
 from secretd import limits
 from secretd.client import read_secret, write_secret
 from secretd.documents.events import is_event, read_event, write_event
+from secretd.documents.key import read_key, write_key
 from secretd.documents.messages import open_request, read_reply, write_request
 from secretd.errors import WIRE_ERRORS
 from secretd.fields import fields_of
@@ -57,19 +58,26 @@ def enum_fields(records: Iterable[type]) -> Iterator[tuple[str, EnumMeta]]:
             yield field.xml_name, field.type
 
 
-ENUMS = dict(enum_fields(chain.from_iterable((row.request, row.reply) for row in OPERATIONS)))
+def words_by_attribute() -> dict[str, set[str]]:
+    words: dict[str, set[str]] = {}
+    for name, enum in enum_fields(chain.from_iterable((row.request, row.reply) for row in OPERATIONS)):
+        words.setdefault(name, set()).update(enum._value2member_map_)
+    return words
+
+
+WORDS = words_by_attribute()
 
 
 def test_there_are_attributes_with_words() -> None:
-    assert {"mode", "state", "kind", "name", "usage-type"} <= set(ENUMS)
+    assert {"mode", "state", "kind", "name", "usage-type"} <= set(WORDS)
 
 
-@pytest.mark.parametrize(("attribute", "words"), ENUMS.items(), ids=list(ENUMS))
-def test_the_words_in_examples_are_those_of_the_enum(attribute: str, words: EnumMeta) -> None:
-    shown = re.findall(rf" {attribute}='([^']*)'", "".join(EXAMPLES))
+@pytest.mark.parametrize(("attribute", "words"), WORDS.items(), ids=list(WORDS))
+def test_the_words_in_examples_are_those_of_the_enum(attribute: str, words: set[str]) -> None:
+    shown = re.findall(rf" {attribute}='([^']*)'", re.sub("<key .*?</key>", "", "".join(EXAMPLES)))
 
     assert shown
-    assert set(shown) <= set(words._value2member_map_)
+    assert set(shown) <= words
 
 
 def asked_by(body: bytes) -> type[Request[Reply]]:
@@ -119,6 +127,13 @@ def test_the_document_is_written_as_it_is_shown() -> None:
     assert write_secret(read_secret(shown.encode())) == shown
 
 
+def test_the_key_is_written_as_it_is_shown() -> None:
+    found = re.search(r"^    <key .*?^    </key>\n", PAGE, re.MULTILINE | re.DOTALL)
+    assert found
+    shown = re.sub(r"^    ", "", found[0], flags=re.MULTILINE)
+    assert write_key(read_key(shown.encode())) == shown
+
+
 def test_every_code_has_its_line() -> None:
     codes = re.findall(r"^\| `([a-z-]+)` \| .+ \| .+ \|$", section("### Errors"), re.MULTILINE)
     assert sorted(codes) == sorted(WIRE_ERRORS)
@@ -137,6 +152,9 @@ def test_every_usage_type_has_its_line() -> None:
         limits.DOCUMENT_BYTES,
         limits.DESCRIPTION_BYTES,
         limits.USAGE_ID_BYTES,
+        limits.KEY_DESCRIPTION_BYTES,
+        limits.KEY_DOCUMENT_BYTES,
+        limits.BLOB_BYTES,
     ],
 )
 def test_bounds_are_the_ones_in_force(limit: limits.Limit) -> None:

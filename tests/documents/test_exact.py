@@ -6,6 +6,7 @@ differ.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from helpers.documents import records
+from secretd import keyrequests
 from secretd import operations as ops
 from secretd.documents import messages
 from secretd.documents.messages import write_reply, write_request
+from secretd.keys import Blob, ContextPair, DataKeySpec, KeyId
 from secretd.model import Attributes, Digest, SecretDocument, SecretValue, Usage, UsageType
 from secretd.operations import OPERATIONS, Operation, Reply, Request
 
@@ -41,6 +44,7 @@ PIECES = [
         b"\xff",
     ),
     *(b" ", b"\t", b"\r\n", b"\n", b"-", b"0", b"00", b"A", b"a", b"yes", b"no", b"none", b"volume", b"\xc3\xa4", b""),
+    *(b"<blob>", b"</blob>", b"<password>", b" key='a.b_c'", b"<context><name>a</name><text/></context>", b"2027-"),
     *(b"<value>", b"</value>", b"<usage type='none'/>", b" serial='1'", b" descriptor='yes'", b" descriptor='no'"),
     *(b"<volume>v</volume>", b"<uuid>", b"</secret>", b"<entry", b"<secret xmlns='urn:x'>", b"xml:id='a'"),
 ]
@@ -99,6 +103,9 @@ def check_reply(body: bytes) -> None:
 
 VALUE = SecretValue(b"correct horse")
 USAGE = Usage(UsageType.CEPH, "client.admin secret")
+KEY = KeyId("nightly.backups_1")
+BLOB = Blob(bytes(range(256)))
+CONTEXT = (ContextPair("datastore", "tank (old)"), ContextPair("a:b", "x=1"))
 
 
 @pytest.mark.parametrize(
@@ -112,6 +119,15 @@ USAGE = Usage(UsageType.CEPH, "client.admin secret")
         pytest.param(ops.SetXml(ID, SecretDocument(Attributes(USAGE, "a b", private=True), ID)), id="set-xml"),
         pytest.param(ops.AllocateId("for people"), id="allocate-id"),
         pytest.param(ops.Status(), id="status"),
+        pytest.param(keyrequests.GenerateDataKey(), id="generate-data-key-by-default"),
+        pytest.param(
+            keyrequests.GenerateDataKey(KEY, DataKeySpec.AES_128, clear=False, context=CONTEXT), id="generate-data-key"
+        ),
+        pytest.param(keyrequests.Encrypt(VALUE, KEY, CONTEXT), id="encrypt"),
+        pytest.param(keyrequests.Encrypt(SecretValue(bytes(65_536)), None, CONTEXT * 64), id="encrypt-much"),
+        pytest.param(keyrequests.Decrypt(BLOB, KeyId(str(ID)), CONTEXT), id="decrypt"),
+        pytest.param(keyrequests.Decrypt(BLOB), id="decrypt-without-a-context"),
+        pytest.param(keyrequests.Rewrap(BLOB, None, CONTEXT), id="rewrap"),
     ],
 )
 def test_what_our_client_asks_is_read_the_short_way(request_: Request[Reply]) -> None:
@@ -128,6 +144,18 @@ def test_what_our_client_asks_is_read_the_short_way(request_: Request[Reply]) ->
         pytest.param("delete", ops.Deleted(), id="delete"),
         pytest.param("list", ops.Listed((), truncated=False), id="list-of-none"),
         pytest.param("count", ops.Counted(7), id="count"),
+        pytest.param("generate-data-key", keyrequests.DataKey(KEY, 2, BLOB, VALUE), id="generate-data-key"),
+        pytest.param(
+            "generate-data-key", keyrequests.DataKey(KEY, 2, BLOB), id="generate-data-key-without-the-clear-half"
+        ),
+        pytest.param("encrypt", keyrequests.Encrypted(KEY, 2**31, BLOB), id="encrypt"),
+        pytest.param("decrypt", keyrequests.Decrypted(KEY, 1, VALUE), id="decrypt"),
+        pytest.param("rewrap", keyrequests.Encrypted(KEY, 1, BLOB), id="rewrap"),
+        pytest.param(
+            "key-schedule-deletion",
+            keyrequests.KeyDeletionScheduled(KEY, Digest("2" * 32), datetime(2027, 12, 31, 23, 59, 59, tzinfo=UTC)),
+            id="moment",
+        ),
         pytest.param("lookup-by-id", ops.FoundEntry(ID, Digest("1" * 32), False, True, True, USAGE), id="lookup-by-id"),
         pytest.param(
             "list",

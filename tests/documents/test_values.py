@@ -8,15 +8,16 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from secretd import limits
-from secretd.documents.values import value_from, write_value
-from secretd.errors import InvalidValueError
+from secretd.documents.values import blob_from, value_from, write_blob, write_value
+from secretd.errors import InvalidRequestError, InvalidValueError
+from secretd.keys import Blob
 from secretd.model import SecretValue
 
 CARRIED = SecretValue(b"carried")
 
 
-def element(text: str, *, descriptor: str | None = None) -> etree._Element:
-    value = etree.Element("value", {} if descriptor is None else {"descriptor": descriptor})
+def element(text: str, *, descriptor: str | None = None, tag: str = "value") -> etree._Element:
+    value = etree.Element(tag, {} if descriptor is None else {"descriptor": descriptor})
     value.text = text
     return value
 
@@ -49,10 +50,10 @@ def test_a_descriptor_that_is_declined_is_text() -> None:
     assert value_from(element("YQ==", descriptor="no"), None).reveal() == b"a"
 
 
-@pytest.mark.parametrize(
+NOT_CANONICAL = pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("", "<value> is empty", id="empty"),
+        pytest.param("", "is empty", id="empty"),
         pytest.param("YQ", "not canonical", id="no-padding"),
         pytest.param("YQ=", "not canonical", id="half-the-padding"),
         pytest.param("YQ===", "not canonical", id="too-much-padding"),
@@ -69,13 +70,51 @@ def test_a_descriptor_that_is_declined_is_text() -> None:
         pytest.param("A", "not canonical", id="one-character"),
         pytest.param("ÀÁÂÃ", "not canonical", id="not-ascii"),
         pytest.param("Y\u200bQ==", "not canonical", id="zero-width-space"),
-        pytest.param(base64.b64encode(b"v" * (limits.VALUE_BYTES + 1)).decode(), "at most 65536", id="a-byte-too-long"),
-        pytest.param("A" * 90_000, "at most 65536", id="much-too-long"),
     ],
 )
+TOO_LONG = [
+    pytest.param(base64.b64encode(b"v" * (limits.VALUE_BYTES + 1)).decode(), id="a-byte-too-long"),
+    pytest.param("A" * 90_000, id="much-too-long"),
+]
+
+
+@NOT_CANONICAL
 def test_values_that_are_refused(text: str, message: str) -> None:
-    with pytest.raises(InvalidValueError, match=message):
+    with pytest.raises(InvalidValueError, match=f"<value> .*{message}"):
         value_from(element(text), None)
+
+
+@pytest.mark.parametrize("text", TOO_LONG)
+def test_values_that_are_too_long(text: str) -> None:
+    with pytest.raises(InvalidValueError, match="at most 65536"):
+        value_from(element(text), None)
+
+
+@NOT_CANONICAL
+def test_blobs_that_are_refused(text: str, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message) as caught:
+        blob_from(element(text, tag="blob"))
+    assert type(caught.value) is InvalidRequestError
+    assert "<blob>" in caught.value.message
+
+
+@pytest.mark.parametrize("length", [pytest.param(length, id=str(length)) for length in (1, 2, 3)])
+def test_blobs_that_are_too_long(length: int) -> None:
+    with pytest.raises(InvalidRequestError, match=f"{int(limits.BLOB_BYTES)} bytes"):
+        blob_from(element(base64.b64encode(bytes(limits.BLOB_BYTES + length)).decode(), tag="blob"))
+
+
+@pytest.mark.parametrize("length", [pytest.param(1, id="shortest"), pytest.param(int(limits.BLOB_BYTES), id="longest")])
+def test_a_blob_comes_back_as_it_was(length: int) -> None:
+    blob = Blob(b"b" * length)
+    assert blob_from(etree.fromstring(write_blob("blob", blob))) == blob
+
+
+def test_a_password_is_written_as_the_text_of_a_value_is() -> None:
+    assert write_value("password", CARRIED, descriptor=False) == "<password>Y2FycmllZA==</password>"
+    assert value_from(element("Y2FycmllZA==", tag="password"), None) == CARRIED
+    with pytest.raises(InvalidValueError, match="<password> is empty"):
+        value_from(element("", tag="password"), None)
 
 
 @given(text=st.text(st.sampled_from("AQgwYZ+/=_- \n"), max_size=12))

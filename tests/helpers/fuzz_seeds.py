@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -21,12 +22,15 @@ from secretd.core import attributes as attributes_record
 from secretd.core import grantform
 from secretd.documents.events import write_event
 from secretd.documents.grant import write_grant
+from secretd.documents.key import write_key
 from secretd.documents.messages import write_error, write_reply, write_request
 from secretd.documents.secret import write_secret
 from secretd.documents.vocabulary import ATTRIBUTES, ELEMENTS
 from secretd.errors import WIRE_ERRORS
 from secretd.fields import Field, fields_of
 from secretd.grants import EverySecret, Grant, PermissionSet, Principal, PrincipalKind, Scope, UsageLike
+from secretd.keys import Blob, KeyDocument, KeyId, Tag
+from secretd.lifecycle import Lifecycle, Reference, ReferenceKind
 from secretd.model import Attributes, Digest, Permission, SecretDocument, SecretValue, Usage, UsageType
 from secretd.operations import EVENTS, OPERATIONS, SetValue
 from secretd.wire.libvirt_procedures import Procedure
@@ -73,6 +77,11 @@ _SAMPLES: dict[object, Any] = {
     SecretDocument: SecretDocument(
         Attributes(Usage(UsageType.ISCSI, MARKER), "é", ephemeral=True, private=True), UUID(SECRET_ID)
     ),
+    KeyId: KeyId(MARKER),
+    datetime: datetime(2027, 12, 31, 23, 59, 59, tzinfo=UTC),
+    Blob: Blob(b"sealed"),
+    KeyDocument: KeyDocument(KeyId(MARKER), description=MARKER, tags=(Tag(f"{MARKER}\t'", MARKER),), rotation=90),
+    Reference: Reference(MARKER, ReferenceKind.ASSOCIATED),
     Grant: _grant(MARKER, UsageLike(UsageType.CEPH, f"{MARKER} *")),
 }
 
@@ -84,7 +93,7 @@ DOCUMENT_TOKENS = (
     *(f" {name}='" for name in sorted(ATTRIBUTES)),
     *("'/>", "'>", "yes", "no", "&lt;", "&#10;", "<!--", "-->", "<![CDATA[", "]]>", "<?", "?>", "<!DOCTYPE "),
     *(word.value for words in (UsageType, Permission, PermissionSet) for word in words),
-    *("**", "/../", "nginx.service", "2027-12-31T23:59:59Z"),
+    *("**", "/../", "nginx.service", "2027-12-31T23:59:59Z", "encrypt-decrypt"),
     *(SECRET_ID, DIGEST, MARKER, "xmlns:a='", "AAAA", "===="),
 )
 """What a document is made of, for a fuzzer that puts pieces together."""
@@ -147,6 +156,19 @@ def grants() -> Iterator[bytes]:
     yield f"<grant><principal><executable path='{MARKER}' sha256='{MARKER}'/></principal></grant>".encode()
     yield f"<grant><allow set='{MARKER}'><permission name='{MARKER}'/></allow></grant>".encode()
     yield f"<grant><scope><secret uuid='{MARKER}'/><usage type='none' pattern='{MARKER}'/></scope></grant>".encode()
+    yield from _BAD_DOCUMENTS
+
+
+def keys() -> Iterator[bytes]:
+    """Give the documents of keys that are right, and others that nearly are."""
+    yield write_key(_SAMPLES[KeyDocument]).encode()
+    yield b"<key/>"
+    yield f"<key><tag name='{MARKER}'/><rotation days='3650'/><id>{MARKER}</id><tag name='a'>b</tag></key>".encode()
+    for place in ("id", "usage", "secret"):
+        yield f"<key><{place}> {MARKER} </{place}></key>".encode()
+    yield f"<key exportable='{MARKER}'/>".encode()
+    yield f"<key><tag name=''>{MARKER}</tag><rotation days='{MARKER}'/></key>".encode()
+    yield f"<key><tag name='{MARKER}'/><tag name='{MARKER}'/></key>".encode()
     yield from _BAD_DOCUMENTS
 
 
@@ -221,6 +243,9 @@ def attributes_records() -> Iterator[bytes]:
     for attributes in _attributes():
         for counter in (0, 2**64 - 1):
             yield attributes_record.to_bytes(attributes, counter)
+    references = tuple(Reference(f"{MARKER}{number}", kind) for number, kind in enumerate(ReferenceKind))
+    for lifecycle in (Lifecycle(archived=1), Lifecycle(due=2**40, references=references), Lifecycle(protected=True)):
+        yield attributes_record.to_bytes(Attributes(), 1, lifecycle)
     yield b'{"description":null,"private":0,"usage":null,"value":[]}'
     yield b'{"description":[],"private":false,"usage":{},"value":NaN}'
     yield b"[" * 2000

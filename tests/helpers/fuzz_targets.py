@@ -25,6 +25,7 @@ from secretd.crypto.padding import pad, unpad
 from secretd.crypto.sealfile import SealFile
 from secretd.documents.events import is_event, read_event, write_event
 from secretd.documents.grant import read_grant, write_grant
+from secretd.documents.key import read_key, write_key, write_key_compactly
 from secretd.documents.libvirt_secret import read_libvirt_secret
 from secretd.documents.messages import RequestError, open_request, read_reply, write_error, write_reply, write_request
 from secretd.documents.scan import UnknownNames
@@ -171,6 +172,16 @@ def _grant(body: bytes) -> None:
     written = write_grant(grant)
     _hold(read_grant(written.encode()) == grant, "a grant comes back")
     _hold(grantform.from_bytes(grantform.to_bytes(grant)) == grant, "what can be said can be kept")
+
+
+def _key(body: bytes) -> None:
+    try:
+        key = read_key(body)
+    except InvalidRequestError as error:
+        _answerable(error)
+        return
+    for write in (write_key, write_key_compactly):
+        _hold(read_key(write(key).encode()) == key, "a key's document comes back")
 
 
 # The framing.
@@ -356,11 +367,11 @@ def _value(plaintext: bytes) -> None:
 
 def _attributes(plaintext: bytes) -> None:
     with suppress(StoreCorruptError):
-        attributes, counter = attributes_record.from_bytes(plaintext)
+        attributes, counter, lifecycle = attributes_record.from_bytes(plaintext)
         _hold(type(counter) is int and 0 <= counter < 2**64, "the value's counter is one")
         _hold(type(attributes.private) is bool, "private is yes or no")
         _hold(isinstance(attributes.description, str | None), "a description is a text")
-        _hold(attributes_record.to_bytes(attributes, counter) == plaintext, "one spelling only")
+        _hold(attributes_record.to_bytes(attributes, counter, lifecycle) == plaintext, "one spelling only")
 
 
 def _grant_record(plaintext: bytes) -> None:
@@ -378,6 +389,7 @@ TARGETS: dict[str, Target] = {
         _libvirt_secret, fuzz_seeds.secrets, limits.DOCUMENT_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS
     ),
     "grant": Target(_grant, fuzz_seeds.grants, limits.DOCUMENT_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS),
+    "key": Target(_key, fuzz_seeds.keys, limits.KEY_DOCUMENT_BYTES + 1, fuzz_seeds.DOCUMENT_TOKENS),
     "framing": Target(_framing, fuzz_seeds.streams, 1_000),
     "libvirt-framing": Target(_libvirt_framing, fuzz_seeds.libvirt_streams, 1_000, fuzz_seeds.XDR_TOKENS),
     "libvirt-body": Target(_libvirt_body, fuzz_seeds.libvirt_bodies, 1_000, fuzz_seeds.XDR_TOKENS),
