@@ -14,16 +14,20 @@ from secretd.errors import (
     BusyError,
     ConfigError,
     ConflictError,
+    DecryptionError,
     DigestMismatchError,
     InternalError,
     InvalidDocumentError,
+    KeyFileError,
     NoGrantError,
+    NoKeyError,
     NotFoundError,
     NoValueError,
     OperationInvalidError,
     PrivateError,
     QuotaError,
     ReadOnlyError,
+    ReferencedError,
     SealError,
     SecretdError,
     StoreCorruptError,
@@ -33,6 +37,8 @@ from secretd.errors import (
     UnknownOperationError,
     UnreachableError,
     UntrustedDaemonError,
+    WrongPasswordError,
+    WrongStateError,
 )
 
 Advice = Mapping[type[SecretdError], str | None]
@@ -41,12 +47,17 @@ Advice = Mapping[type[SecretdError], str | None]
 ADVICE: Advice = {
     NotFoundError: "secretctl secret-list shows the secrets that you may see.",
     NoGrantError: "secretctl grant-list shows all grants.",
+    NoKeyError: "secretctl key-list --archived shows all keys that you may see.",
     NoValueError: "Set one with secretctl secret-set-value or secret-generate-value.",
     ConflictError: (
         "secretctl secret-lookup finds the secret that has a usage;"
         " secretctl secret-set-xml changes what a secret is for."
     ),
-    DigestMismatchError: "Read the secret again, with --json, and give the digest that it has now.",
+    DigestMismatchError: "Read it again, with --json, and give the digest that it has now.",
+    ReferencedError: (
+        "secretctl key-describe shows who needs a key; secretctl key-detach notes that one does no more, and"
+        " secretctl key-default names another key, or none."
+    ),
     BusyError: None,  # says it itself
     QuotaError: "Delete what is not needed any more; the operator sets quota.secrets and quota.bytes.",
     AccessDeniedError: (
@@ -59,6 +70,17 @@ ADVICE: Advice = {
     OperationInvalidError: (
         "secretctl secret-dumpxml shows how the secret is; to have it otherwise, delete it with"
         " secretctl secret-undefine, and make it anew."
+    ),
+    WrongStateError: (
+        "secretctl key-describe shows a key's state; key-enable, key-restore and key-cancel-deletion bring it back."
+    ),
+    DecryptionError: (
+        "It needs the same --context as it was sealed with, whole, and the key that sealed it, which"
+        " secretctl key-list --archived shows if you may see it."
+    ),
+    KeyFileError: "A key is 32 bytes, --format raw, or a file of Proxmox Backup Server, --format pbs.",
+    WrongPasswordError: (
+        "--password-file and --password-fd give the file's password; without them it is asked for at a terminal."
     ),
     SealError: (
         f"It tries again by itself every {limits.ROOT_KEY_RETRY_SECONDS} seconds;"
@@ -83,13 +105,41 @@ ADVICE: Advice = {
 }
 
 
+_NO_DEFAULT_KEY: Advice = {
+    NoKeyError: (
+        "secretctl key-list shows the keys that you may see; secretctl key-default has one used where none is named."
+    ),
+}
+
+_NEW_KEY: Advice = {
+    ConflictError: (
+        "secretctl key-list --archived shows the keys that there are; the id of one that was destroyed is not used"
+        " again."
+    ),
+    InvalidDocumentError: "secretctl key-create --help shows what a key's document looks like.",
+    QuotaError: "secretctl key-schedule-deletion and secretctl key-delete destroy what is not needed any more.",
+}
+
+_KEY_OUT_OF_USE_FIRST: Advice = {
+    WrongStateError: "One that is in use is not destroyed: secretctl key-disable or secretctl key-archive comes first.",
+}
+
 ADVICE_OF: dict[str, Advice] = {
+    "data-key-generate": _NO_DEFAULT_KEY,
+    "encrypt": _NO_DEFAULT_KEY,
     "grant-add": {
         ConflictError: "--replace puts this one in its place; secretctl grant-remove takes that one back.",
         InvalidDocumentError: "secretctl grant-add --help shows what a grant's document looks like.",
         OperationInvalidError: "--system asks the host's daemon, which has grants.",
         QuotaError: "secretctl grant-list shows all grants; take back with secretctl grant-remove what is not needed.",
     },
+    "key-attach": {QuotaError: "secretctl key-detach notes that one needs it no more."},
+    "key-create": _NEW_KEY,
+    "key-delete": _KEY_OUT_OF_USE_FIRST,
+    "key-import": _NEW_KEY,
+    "key-rotate": {QuotaError: "Make another key, with secretctl key-create, and rewrap to that what is to last."},
+    "key-schedule-deletion": _KEY_OUT_OF_USE_FIRST,
+    "key-update": {DigestMismatchError: "Somebody else changed it meanwhile: look at it, and try again."},
     "restore": {
         OperationInvalidError: (
             "Nothing has to be deleted here: start a daemon with an empty store and this root key, and restore there;"

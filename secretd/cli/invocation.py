@@ -18,9 +18,8 @@ from secretd.cli.parameters import SocketType
 from secretd.cli.progress import no_progress, progress
 from secretd.client import Client
 from secretd.client.address import socket_path
-from secretd.grants import Grant
 from secretd.model import Mode
-from secretd.operations import BY_NAME, Entry, Reply, Request
+from secretd.operations import BY_NAME, Reply, Request
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
 
@@ -124,7 +123,7 @@ class Invocation:
 
     def show(
         self,
-        reply: Reply | Sequence[Entry | Grant],
+        reply: Reply | Sequence[object],
         for_people: Callable[[], str],
         more: Mapping[str, object] = MappingProxyType({}),
     ) -> None:

@@ -14,7 +14,22 @@ from typing import TYPE_CHECKING
 import click
 
 from secretd import __version__
-from secretd.cli import attributes, backup, checking, daemon, events, explaining, finding, granting, sealing, values
+from secretd.cli import (
+    attributes,
+    backup,
+    checking,
+    daemon,
+    datakeys,
+    events,
+    explaining,
+    finding,
+    granting,
+    keyfiles,
+    keys,
+    keystates,
+    sealing,
+    values,
+)
 from secretd.cli.border import LeaveShell, run_command
 from secretd.cli.completion import completion
 from secretd.cli.invocation import Invocation, shared_options
@@ -39,6 +54,27 @@ COMMANDS = (
     finding.secret_info,
     finding.secret_lookup,
     events.secret_event,
+    keys.key_create,
+    keys.key_list,
+    keys.key_describe,
+    keys.key_update,
+    keys.key_default,
+    keyfiles.key_import,
+    keyfiles.key_export,
+    keystates.key_enable,
+    keystates.key_disable,
+    keystates.key_rotate,
+    keystates.key_archive,
+    keystates.key_restore,
+    keystates.key_attach,
+    keystates.key_detach,
+    keystates.key_schedule_deletion,
+    keystates.key_cancel_deletion,
+    keystates.key_delete,
+    datakeys.data_key_generate,
+    datakeys.encrypt,
+    datakeys.decrypt,
+    datakeys.rewrap,
     granting.grant_add,
     granting.grant_list,
     granting.grant_show,

@@ -23,6 +23,18 @@ _VERBS: Mapping[str, Mapping[tuple[str, ...], tuple[str, ...]]] = {
         ("dumpxml", "get", "info"): ("grant-show",),
         ("ls",): ("grant-list",),
     },
+    "key": {
+        ("destroy", "remove", "rm", "undefine"): ("key-schedule-deletion", "key-delete"),
+        ("add", "allocate", "define", "generate", "new"): ("key-create",),
+        ("dumpxml", "get", "info", "show"): ("key-describe",),
+        ("edit", "set", "set-xml"): ("key-update",),
+        ("ls",): ("key-list",),
+        ("unarchive",): ("key-restore",),
+    },
+    "data-key": {
+        ("create", "new"): ("data-key-generate",),
+        ("decrypt", "get", "open"): ("decrypt",),
+    },
 }
 
 MEANT: Mapping[str, Sequence[str]] = {

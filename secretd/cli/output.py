@@ -21,7 +21,7 @@ import click
 
 from secretd.cli.colours import heading
 from secretd.cli.users import describe_account
-from secretd.client import write_grant, write_secret
+from secretd.client import write_grant, write_key, write_secret
 from secretd.fields import Field, fields_of
 from secretd.grantrequests import Held, Need, NeededOn
 from secretd.grants import (
@@ -37,6 +37,7 @@ from secretd.grants import (
     ThatSecret,
     UsageLike,
 )
+from secretd.keys import Blob, KeyDocument
 from secretd.model import Permission, SecretDocument, SecretValue, Usage
 from secretd.moments import format_time
 from secretd.operations import EVENTS, Bound, Entry, Event, Reply
@@ -80,11 +81,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def as_json(reply: Reply | Sequence[Entry | Grant], more: Mapping[str, object] = MappingProxyType({})) -> str:
+def as_json(reply: Reply | Sequence[object], more: Mapping[str, object] = MappingProxyType({})) -> str:
     """Spell a reply, or what a list is of, as JSON.
 
     Args:
-        reply: what the daemon answered.
+        reply: what the daemon answered, or a list of grants or of parts of replies.
         more: what is known of it besides, by name; for a reply alone.
     """
     content = {**_record(reply), **more} if isinstance(reply, Reply) else list(map(_member, reply))
@@ -96,9 +97,15 @@ def event_as_json(event: Event) -> str:
     return json.dumps({"event": _EVENT_NAMES[type(event)], **_record(event)}) + "\n"
 
 
-def as_xml(document: SecretDocument | Grant) -> str:
+def as_xml(document: SecretDocument | Grant | KeyDocument) -> str:
     """Spell a document in its one form, safe to look at."""
-    text = write_grant(document) if isinstance(document, Grant) else write_secret(document)
+    match document:
+        case Grant():
+            text = write_grant(document)
+        case KeyDocument():
+            text = write_key(document)
+        case SecretDocument():
+            text = write_secret(document)
     return _CONTROLS.sub(lambda control: f"&#{ord(control[0])};", text)
 
 
@@ -106,12 +113,12 @@ def entries_table(entries: Iterable[Entry], *, long: bool = False, headed: bool 
     """Draw a list as virsh does, or a longer one that has the flags of each secret too; with its head or without."""
     flags = _FLAGS if long else {}
     columns = ["UUID", *flags, "Usage"]
-    return _draw(
+    return draw(
         columns if headed else [""] * len(columns),
         [
             (
                 str(entry.secret),
-                *(_yes_no(getattr(entry, name)) for name in flags.values()),
+                *(yes_no(getattr(entry, name)) for name in flags.values()),
                 # The last, for it may be as long as it likes.
                 describe_usage(entry.usage),
             )
@@ -122,15 +129,15 @@ def entries_table(entries: Iterable[Entry], *, long: bool = False, headed: bool 
 
 def entry_table(entry: Entry) -> str:
     """Draw what a list says of one secret, a line each, as virsh's commands do whose names end in -info."""
-    flags = {name: _yes_no(getattr(entry, field)) for name, field in _FLAGS.items()}
+    flags = {name: yes_no(getattr(entry, field)) for name, field in _FLAGS.items()}
     said = {"UUID": str(entry.secret), "Usage": describe_usage(entry.usage), **flags, "Digest": entry.digest}
-    return _draw(["", ""], [(f"{name}:", text) for name, text in said.items()])
+    return draw(["", ""], [(f"{name}:", text) for name, text in said.items()])
 
 
 def grants_table(grants: Iterable[Grant], now: datetime, *, headed: bool = True) -> str:
     """Draw grants, a line each."""
     columns = ["Name", "Who", "May", "Until", "Of"]
-    return _draw(
+    return draw(
         columns if headed else [""] * len(columns),
         [
             (
@@ -149,10 +156,10 @@ def grants_table(grants: Iterable[Grant], now: datetime, *, headed: bool = True)
 def needs_table(needs: Iterable[Need], *, headed: bool = True) -> str:
     """Draw what a request needs, a line each."""
     columns = ["Permission", "On", "Held", "By"]
-    return _draw(
+    return draw(
         columns if headed else [""] * len(columns),
         [
-            (need.name.value if need.name else "any", _NEEDED_ON[need.on], _yes_no(need.held), _describe_source(need))
+            (need.name.value if need.name else "any", _NEEDED_ON[need.on], yes_no(need.held), _describe_source(need))
             for need in needs
         ],
     )
@@ -160,7 +167,7 @@ def needs_table(needs: Iterable[Need], *, headed: bool = True) -> str:
 
 def held_table(held: Iterable[Held]) -> str:
     """Draw what a caller may do, a line each."""
-    return _draw(["May", "By"], [(one.name.value, _describe_source(one)) for one in held])
+    return draw(["May", "By"], [(one.name.value, _describe_source(one)) for one in held])
 
 
 def records_table(records: Sequence[object]) -> str:
@@ -169,7 +176,7 @@ def records_table(records: Sequence[object]) -> str:
         return ""
     fields = fields_of(type(records[0]))
     rows = [tuple(printable(_describe(field, getattr(record, field.name))) for field in fields) for record in records]
-    return _draw([field.xml_name.capitalize() for field in fields], rows)
+    return draw([field.xml_name.capitalize() for field in fields], rows)
 
 
 def fields_table(reply: Reply, sources: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -190,7 +197,7 @@ def fields_table(reply: Reply, sources: Mapping[str, str] = MappingProxyType({})
         for field, value in given
         if value is not None
     ]
-    return _draw(["What", "Known from", "Is"] if sources else ["", ""], rows)
+    return draw(["What", "Known from", "Is"] if sources else ["", ""], rows)
 
 
 _TABLES = (Bound, Held, KeyringVersions, Problem)
@@ -275,12 +282,26 @@ def _spell_document(document: SecretDocument) -> dict[str, object]:
     }
 
 
+def _spell_key(document: KeyDocument) -> dict[str, object]:
+    return {
+        "id": document.id,
+        "usage": document.usage.value,
+        "description": document.description,
+        "tags": {tag.name: tag.text for tag in document.tags},
+        "exportable": document.exportable,
+        "rotation": document.rotation,
+    }
+
+
 _JSON: dict[type, Callable[..., object]] = {
     UUID: str,
     Enum: lambda member: member.value,
     Usage: lambda usage: {"type": usage.type.value, "id": usage.id},
     SecretValue: lambda value: base64.b64encode(value.reveal()).decode(),
     SecretDocument: _spell_document,
+    KeyDocument: _spell_key,
+    Blob: lambda blob: base64.b64encode(blob.data).decode(),
+    datetime: format_time,
     Grant: _spell_grant,
 }
 
@@ -335,15 +356,22 @@ def _describe(field: Field, value: object) -> str:
         members = [part for member in value for part in _record(member).values()]
         return ", ".join(map(str, members)) or "none"
     if field.type is bool:
-        return _yes_no(bool(value))
+        return yes_no(bool(value))
     return str(_spell(value))
 
 
-def _yes_no(flag: bool) -> str:
+def yes_no(flag: bool) -> str:
+    """Say for people whether something is so."""
     return "yes" if flag else "no"
 
 
-def _draw(headings: list[str], rows: list[tuple[str, ...]]) -> str:
+def draw(headings: list[str], rows: list[tuple[str, ...]]) -> str:
+    """Draw rows.
+
+    Args:
+        headings: of the columns; all empty for a table without a head.
+        rows: their cells, each printable on one line.
+    """
     # rich takes longer to import than all the rest of secretctl, and few commands draw a table.
     from secretd.cli.tables import draw  # noqa: PLC0415
 

@@ -84,8 +84,15 @@ def _value_given(file: Path | None, plain: bool, interactive: bool) -> SecretVal
     if not interactive and file is None:
         raise click.UsageError("say where the value comes from: --file FILE, --file - or --interactive.")
     if file is None:
-        return inputs.read_typed("Enter new value for secret: ")
+        return _typed()
     return inputs.read_plain(file) if plain else inputs.read_base64(file)
+
+
+def _typed() -> SecretValue:
+    try:
+        return inputs.read_typed("Enter new value for secret: ")
+    except inputs.NoTerminalError:
+        raise click.UsageError("--interactive needs a terminal; use --file - to give the value by a pipe.") from None
 
 
 @command("secret-get-value", "get-value")

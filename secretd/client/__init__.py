@@ -12,6 +12,7 @@ from secretd.addresses import default_mode
 from secretd.client.address import socket_path
 from secretd.client.sync import Client
 from secretd.documents.grant import read_grant, write_grant
+from secretd.documents.key import read_key, write_key
 from secretd.documents.secret import read_secret, write_secret
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ __all__ = [
     "Client",
     "default_mode",
     "read_grant",
+    "read_key",
     "read_secret",
     "socket_path",
     "write_grant",
+    "write_key",
     "write_secret",
 ]

@@ -31,6 +31,12 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param(f"secret-undefine {ID} --digest {DIGEST}", None, id="a-digest"),
         pytest.param(f"secret-generate-value {ID} --length 24 --preset hex", None, id="a-number-and-a-choice"),
         pytest.param("secret-define secret.xml", None, id="a-file"),
+        pytest.param(f"key-rotate {ID}", None, id="an-id-of-a-key"),
+        pytest.param("key-rotate nightly", "key-rotate", id="a-name-of-a-key"),
+        pytest.param(
+            "key-import secret.xml --password-file secret.xml --password-fd 3", None, id="where-a-password-is"
+        ),
+        pytest.param("encrypt secret.xml --context a=b", "encrypt secret.xml --context", id="a-context"),
         pytest.param("secret-define -", None, id="standard-input"),
         pytest.param("status --connect secret.xml", None, id="a-socket"),
         pytest.param("help secret-list", "help", id="what-help-is-for-is-any-word"),

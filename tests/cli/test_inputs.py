@@ -112,6 +112,40 @@ def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert inputs.read_plain(Path("-")).reveal() == b"secret\n"
 
 
+@pytest.mark.parametrize(
+    ("content", "password"),
+    [
+        pytest.param(b"correct horse ", b"correct horse ", id="no-line-end"),
+        pytest.param(b"correct horse\n", b"correct horse", id="a-line"),
+        pytest.param(b"correct horse\r\n", b"correct horse", id="a-line-of-another-system"),
+        pytest.param(b"correct\nfor the archive\n", b"correct", id="what-follows-is-a-comment"),
+    ],
+)
+def test_a_password_is_the_first_line(content: bytes, password: bytes, file: Path) -> None:
+    file.write_bytes(content)
+
+    assert inputs.read_password(file).reveal() == password
+
+
+def test_a_password_may_come_by_a_descriptor_which_stays_open(file: Path) -> None:
+    file.write_bytes(b"correct horse\n")
+    with file.open("rb") as opened:
+        assert inputs.read_password(opened.fileno()).reveal() == b"correct horse"
+        assert os.fstat(opened.fileno())
+
+
+def test_no_password_is_none(file: Path) -> None:
+    file.write_bytes(b"\ncorrect horse\n")
+
+    with pytest.raises(InvalidValueError, match="empty"):
+        inputs.read_password(file)
+
+
+def test_a_descriptor_that_is_not_open_is_named() -> None:
+    with pytest.raises(click.BadParameter, match=f"cannot read {2**20}: Bad file descriptor"):
+        inputs.read_password(2**20)
+
+
 def test_a_file_that_cannot_be_read_is_named(file: Path) -> None:
     with pytest.raises(click.BadParameter, match=f"cannot read {file}: No such file"):
         inputs.read_plain(file)
@@ -170,6 +204,13 @@ def test_what_is_typed_is_the_value_and_is_not_shown(typed: bytes, said: bytes) 
 
     assert terminal.finish() == said
     assert terminal.screen == b"Say it: \r\n"
+
+
+def test_without_a_terminal_nobody_is_asked() -> None:
+    source = "from secretd.cli.inputs import *\ntry: read_typed('?')\nexcept NoTerminalError: exit(3)"
+    done = subprocess.run([sys.executable, "-P", "-c", source], start_new_session=True, timeout=DEADLINE_S, check=False)
+
+    assert done.returncode == 3
 
 
 @pytest.mark.parametrize(

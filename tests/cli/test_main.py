@@ -20,12 +20,14 @@ from helpers.tree import ROOT
 from secretd.cli import invocation
 from secretd.cli.attributes import DOCUMENT
 from secretd.cli.invocation import SHARED, OperationCommand
+from secretd.cli.keyoptions import DOCUMENT as DOCUMENT_OF_A_KEY
 from secretd.cli.main import COMMANDS, run, secretctl
 from secretd.cli.naming import MEANT
 from secretd.cli.parameters import USAGE_TYPES
-from secretd.client import read_secret, write_secret
+from secretd.client import read_key, read_secret, write_secret
 from secretd.errors import WIRE_ERRORS, ExitStatus, SecretdError
 from secretd.fields import Field, fields_of
+from secretd.keys import KeyDocument, Tag, key_id_of
 from secretd.model import Mode, SealState, UsageType
 from secretd.operations import BY_NAME, OPERATIONS, Bound, DaemonStatus, Status
 
@@ -115,10 +117,12 @@ def test_every_command_helps(command: OperationCommand, capsys: pytest.CaptureFi
 
 
 OF_ITS_OWN = {
+    "key-update": "Change what is said of a key.",
     "secret-event": "Wait for changes to the secrets that you may see, or to one of them.",
     "secret-set-value": "Set the value of a secret.",
 }
-"""What help says of a command that is told of otherwise than its operation: who has no connection, and makes no id."""
+"""What help says of a command that is told of otherwise than its operation: who has no connection, makes no id, or
+reads before it writes."""
 
 
 def told_of(command: OperationCommand) -> str:
@@ -161,15 +165,19 @@ def test_an_option_that_is_a_field_is_explained_as_the_table_does(
 READ_FROM_WORDS = {("explain", name) for name in ("secret", "usage", "uid", "gid", "groups", "unit", "read_only")}
 """What OBJECT, --as and --as-readonly say."""
 
+READ_FROM_FLAGS = {("key-attach", "kind"), ("generate-data-key", "clear")}
+"""What --associated and --wrapped-only say."""
+
 
 def test_every_field_of_an_operation_can_be_given() -> None:
     given = {(command.operation, param.name) for command in COMMANDS for param in command.params}
     fields = {(row.name, field.name) for row in OPERATIONS for field in fields_of(row.request)}
-    fields = {(row, name) for row, name in fields if row not in WITHOUT_A_COMMAND} - READ_FROM_WORDS
+    fields = {(row, name) for row, name in fields if row not in WITHOUT_A_COMMAND} - READ_FROM_WORDS - READ_FROM_FLAGS
 
-    # Documents, grants and values are read from files, a usage is two arguments; lists and backups come whole.
+    # A usage is two arguments; lists and backups come whole.
+    from_files = {"document", "grant", "value", "blob", "password"}
     whole = {"limit", "marker", "backup", "restore", "last"}
-    assert {name for _, name in fields - given} == {"document", "grant", "value", "usage", *whole}
+    assert {name for _, name in fields - given} == {"usage", *from_files, *whole}
 
 
 def test_the_help_shows_a_document_that_is_one() -> None:
@@ -179,6 +187,16 @@ def test_the_help_shows_a_document_that_is_one() -> None:
     shown = textwrap.dedent(f"  {found[0]}")
     assert write_secret(read_secret(shown.encode())) == f"{shown}\n"
     assert all(word in DOCUMENT for word in USAGE_TYPES)
+
+
+def test_the_help_of_keys_shows_a_document_that_is_one() -> None:
+    found = re.search("<key.*</key>", DOCUMENT_OF_A_KEY, re.DOTALL)
+
+    assert found
+    assert read_key(found[0].encode()) == KeyDocument(
+        key_id_of("nightly"), description="nightly backups", tags=(Tag("env", "prod"),), rotation=90
+    )
+    assert found[0] in textwrap.indent(PAGE, "  ")
 
 
 @pytest.mark.parametrize("usage_type", USAGE_TYPES.values(), ids=USAGE_TYPES)

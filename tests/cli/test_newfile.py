@@ -15,7 +15,7 @@ import click
 import pytest
 
 from helpers.fake_daemon import DEADLINE_S, Conversation, FakeDaemon
-from secretd.cli.newfile import new_file
+from secretd.cli.newfile import WhatIsThere, new_file
 
 PROGRAM = "from secretd.cli.main import main; main()"
 
@@ -39,6 +39,62 @@ def test_it_replaces_a_plain_file_when_it_is_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_it_may_leave_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(click.BadParameter, match="it is there already"), new_file(path, WhatIsThere.KEPT):
+        raise AssertionError("it was begun")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_while_another_does(path: Path) -> None:
+    with new_file(path, WhatIsThere.KEPT) as file:
+        file.write(b"new")
+        path.write_bytes(b"old")
+
+
+def test_a_name_that_was_taken_meanwhile_stays_taken(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(click.ClickException, match=r"file: File exists$"):
+        write_while_another_does(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_that_is_free_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with new_file(path, WhatIsThere.KEPT) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_nlink) == (0o600, 1)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_it_may_be_like_what_it_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    owner = path.stat()
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.fchown", lambda _, uid, gid: given.append((uid, gid)))
+    monkeypatch.setattr("os.fstat", lambda _: os.stat_result((0, 0, 0, 1, owner.st_uid + 1, owner.st_gid, 0, 0, 0, 0)))
+    with new_file(path, WhatIsThere.REPLACED_ALIKE) as file:
+        file.write(b"new")
+    assert given == [(owner.st_uid, owner.st_gid)]
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_what_is_not_there_cannot_be_replaced_by_its_like(tmp_path: Path) -> None:
+    with (
+        pytest.raises(click.ClickException, match="No such file"),
+        new_file(tmp_path / "file", WhatIsThere.REPLACED_ALIKE),
+    ):
+        raise AssertionError("it was begun")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,23 @@ from secretd.grants import (
     ThatSecret,
     UsageLike,
 )
+from secretd.keyrequests import (
+    DataKey,
+    Decrypted,
+    DefaultKey,
+    Encrypted,
+    KeyChanged,
+    KeyDeleted,
+    KeyDeletionScheduled,
+    KeyDescribed,
+    KeyEntry,
+    KeyExported,
+    KeyRotated,
+    KeysListed,
+    KeyVersion,
+)
+from secretd.keys import Blob, KeyBackend, KeyDocument, KeyId, KeyOrigin, KeyState, Tag
+from secretd.lifecycle import Reference, ReferenceKind
 from secretd.model import (
     Attributes,
     Digest,
@@ -49,9 +66,6 @@ from secretd.model import (
 )
 from secretd.operations import (
     OPERATIONS,
-    BackupPart,
-    Changed,
-    Checked,
     Counted,
     DaemonStatus,
     Deleted,
@@ -60,25 +74,34 @@ from secretd.operations import (
     FoundEntry,
     GotValue,
     GotXml,
-    KeyringVersions,
     Listed,
     Measured,
-    Problem,
+    Slot,
+    Subscribed,
+    Unsubscribed,
+    You,
+)
+from secretd.requests import (
+    Changed,
     Reply,
+)
+from secretd.storerequests import (
+    BackupPart,
+    Checked,
+    KeyringVersions,
+    Problem,
     RestoreTaken,
     SealReport,
     SealRetired,
     SealRotated,
-    Slot,
     StoreAccepted,
-    Subscribed,
-    Unsubscribed,
-    You,
 )
 
 ID = UUID("6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40")
 DIGEST = Digest("0" * 32)
 USAGE = Usage(UsageType.CEPH, "client.one")
+KEY = KeyId("nightly")
+MOMENT = datetime(2027, 12, 31, 23, 59, 59, tzinfo=UTC)
 ENTRY = Entry(secret=ID, digest=DIGEST, ephemeral=False, private=True, has_value=True, usage=USAGE)
 
 GRANT = Grant(
@@ -252,6 +275,89 @@ JSON_OF_REPLIES = [
         GrantsListed((GRANT,), truncated=False),
         {"grants": [GRANT_SPELT], "truncated": False, "next_marker": None},
         id="GrantsListed",
+    ),
+    pytest.param(KeyChanged(KEY, DIGEST), {"key": "nightly", "digest": DIGEST}, id="KeyChanged"),
+    pytest.param(
+        KeysListed((KeyEntry(KEY, DIGEST, KeyState.ENABLED, 2, KeyBackend.LOCAL, default=True),), truncated=False),
+        {
+            "entries": [
+                {
+                    "key": "nightly",
+                    "digest": DIGEST,
+                    "state": "enabled",
+                    "version": 2,
+                    "backend": "local",
+                    "default": True,
+                    "description": None,
+                }
+            ],
+            "truncated": False,
+            "next_marker": None,
+        },
+        id="KeysListed",
+    ),
+    pytest.param(
+        KeyDescribed(
+            DIGEST,
+            KeyDocument(KEY, description="d", tags=(Tag("env", "prod"),), exportable=True, rotation=90),
+            KeyState.PENDING_DELETION,
+            version=1,
+            backend=KeyBackend.LOCAL,
+            default=False,
+            created=MOMENT,
+            due=MOMENT,
+            versions=(KeyVersion(1, MOMENT, KeyOrigin.IMPORTED, 3),),
+            references=(Reference("sync:offsite", ReferenceKind.ASSOCIATED),),
+        ),
+        {
+            "digest": DIGEST,
+            "document": {
+                "id": "nightly",
+                "usage": "encrypt-decrypt",
+                "description": "d",
+                "tags": {"env": "prod"},
+                "exportable": True,
+                "rotation": 90,
+            },
+            "state": "pending-deletion",
+            "version": 1,
+            "backend": "local",
+            "default": False,
+            "created": "2027-12-31T23:59:59Z",
+            "rotated": None,
+            "archived": None,
+            "due": "2027-12-31T23:59:59Z",
+            "versions": [{"number": 1, "created": "2027-12-31T23:59:59Z", "origin": "imported", "uses": 3}],
+            "references": [{"consumer": "sync:offsite", "kind": "associated"}],
+        },
+        id="KeyDescribed",
+    ),
+    pytest.param(KeyRotated(KEY, DIGEST, 2), {"key": "nightly", "digest": DIGEST, "version": 2}, id="KeyRotated"),
+    pytest.param(
+        KeyDeletionScheduled(KEY, DIGEST, MOMENT),
+        {"key": "nightly", "digest": DIGEST, "due": "2027-12-31T23:59:59Z"},
+        id="KeyDeletionScheduled",
+    ),
+    pytest.param(KeyDeleted(), {}, id="KeyDeleted"),
+    pytest.param(DefaultKey(), {}, id="DefaultKey"),
+    pytest.param(
+        KeyExported(2, SecretValue(b"\xff\0"), "ab:cd"),
+        {"version": 2, "value": "/wA=", "fingerprint": "ab:cd"},
+        id="KeyExported",
+    ),
+    pytest.param(
+        DataKey(KEY, 2, Blob(b"sdb"), SecretValue(b"\xff\0")),
+        {"key": "nightly", "version": 2, "blob": "c2Ri", "value": "/wA="},
+        id="DataKey",
+    ),
+    pytest.param(
+        DataKey(KEY, 2, Blob(b"sdb")),
+        {"key": "nightly", "version": 2, "blob": "c2Ri", "value": None},
+        id="DataKey-wrapped",
+    ),
+    pytest.param(Encrypted(KEY, 2, Blob(b"sdb")), {"key": "nightly", "version": 2, "blob": "c2Ri"}, id="Encrypted"),
+    pytest.param(
+        Decrypted(KEY, 2, SecretValue(b"\xff\0")), {"key": "nightly", "version": 2, "value": "/wA="}, id="Decrypted"
     ),
     pytest.param(SealRotated(2), {"version": 2}, id="SealRotated"),
     pytest.param(SealRetired(2), {"version": 2}, id="SealRetired"),
