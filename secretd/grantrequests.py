@@ -13,6 +13,7 @@ from uuid import UUID
 from secretd import limits
 from secretd.fields import Help
 from secretd.grants import LARGEST_ID, Grant
+from secretd.keys import ContextPair, KeyId
 from secretd.model import Permission, Usage
 from secretd.requests import Reply, Request
 
@@ -105,6 +106,8 @@ class NeededOn(Enum):
     SOMETHING = "something"
     AS_IT_IS = "as-it-is"
     AS_IT_WOULD_BE = "as-it-would-be"
+    KEY_AS_IT_IS = "key-as-it-is"
+    KEY_AS_IT_WOULD_BE = "key-as-it-would-be"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ class Need:
     """One permission that a request needs."""
 
     on: Annotated[
-        NeededOn, Help("on anything at all, on the secret as it is, or on the secret as it would be afterwards")
+        NeededOn, Help("on anything at all, or on the secret, or the key, as it is or as it would be afterwards")
     ]
     held: Annotated[bool, Help("whether the caller holds it")]
     owner: Annotated[bool, Help("whether it is the owner's right, which needs no grant")]
@@ -145,6 +148,10 @@ class Explain(Request[Explained]):
     usage: Annotated[
         Usage | None, Help("or its usage; beside the secret, and of one that is not there: as it would be afterwards")
     ] = None
+    key: Annotated[KeyId | None, Help("the key, if the operation is about one; else the default key, or a new one")] = (
+        None
+    )
+    tags: Annotated[tuple[ContextPair, ...], Help("the tags that the key would have afterwards; else as they are")] = ()
     ephemeral: Annotated[bool | None, Help("whether it would be ephemeral afterwards; else as it is")] = None
     uid: Annotated[int | None, Help("who asks: user id", 0, LARGEST_ID)] = None
     gid: Annotated[int | None, Help("his group", 0, LARGEST_ID)] = None

@@ -12,11 +12,12 @@ from secretd.cli import output
 from secretd.cli.border import PROGRAM
 from secretd.cli.grantoptions import command_for
 from secretd.cli.invocation import Invocation, OperationCommand, command
-from secretd.cli.parameters import USAGE_TYPES, UuidType, field_option, on_the_command_line
+from secretd.cli.parameters import KEY, PAIR, USAGE_TYPES, UuidType, field_option, on_the_command_line
 from secretd.cli.users import groups_of, number_of
 from secretd.errors import ExitStatus
 from secretd.grantrequests import Explain, Explained, Group
 from secretd.grants import PrincipalKind
+from secretd.keys import ContextPair
 from secretd.model import Usage
 from secretd.operations import BY_NAME
 
@@ -59,6 +60,8 @@ def _complete_object(context: click.Context, _parameter: click.Parameter, begun:
     required=True,
     help="Who asks: user:NAME, group:NAME or unit:NAME.service; of a user, his groups too. May be repeated.",
 )
+@field_option(Explain, "key", **KEY)
+@click.option("--key-tag", "tags", **PAIR, help="A tag that the key would have; may be repeated.")
 @field_option(Explain, "executable", metavar="PATH")
 @field_option(Explain, "sha256", metavar="HEX")
 @click.option("--as-readonly", is_flag=True, help="Whether his connection is read-only.")
@@ -70,13 +73,17 @@ def explain(
     about: Sequence[str],
     who: Sequence[str],
     as_readonly: bool,
+    tags: Sequence[tuple[str, str]],
     **described: Any,
 ) -> None:
     """Explain a request; the exit status says what would come of it."""
     if described["sha256"] and not described["executable"]:
         raise click.UsageError("--sha256 is of an --executable.")
     secret, usage = _object(about)
-    reply = invocation.call(Explain(operation, secret, usage, read_only=as_readonly, **_caller(who), **described))
+    of_key = tuple(ContextPair(name, text) for name, text in tags)
+    reply = invocation.call(
+        Explain(operation, secret, usage, tags=of_key, read_only=as_readonly, **_caller(who), **described)
+    )
     invocation.show(reply, lambda: _explained(reply, invocation))
     if not reply.allowed:
         raise click.exceptions.Exit(ExitStatus.REFUSED)

@@ -207,6 +207,8 @@ _NEEDED_ON = {
     NeededOn.SOMETHING: "something",
     NeededOn.AS_IT_IS: "the secret as it is",
     NeededOn.AS_IT_WOULD_BE: "the secret as it would be",
+    NeededOn.KEY_AS_IT_IS: "the key as it is",
+    NeededOn.KEY_AS_IT_WOULD_BE: "the key as it would be",
 }
 
 _FLAGS = {"Value": "has_value", "Ephemeral": "ephemeral", "Private": "private"}

@@ -7,40 +7,28 @@ Source: docs/access.md, "Explained".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
-from uuid import UUID, uuid4
 
 from secretd import operations as ops
-from secretd.core.access import Access
+from secretd.core.access import Access, KeyTarget, Target
 from secretd.core.grantstore import Grants
+from secretd.core.keysamples import ABOUT_KEYS, AboutKey
 from secretd.core.needs import Asked, Case
 from secretd.core.proposing import Lack, principal_of, proposed
+from secretd.core.samples import ABOUT_SECRETS, AboutSecret
 from secretd.core.sources import Source, Sources
-from secretd.core.state import SecretState
 from secretd.core.trial import Trial
 from secretd.errors import InvalidRequestError, NotFoundError, UnknownOperationError
 from secretd.grantrequests import Explain, Explained, Need, NeededOn
-from secretd.grants import Grant
-from secretd.model import (
-    Attributes,
-    Caller,
-    Executable,
-    Mode,
-    Permission,
-    Process,
-    SecretDocument,
-    SecretValue,
-    Unit,
-    Usage,
-)
+from secretd.grants import EveryKey, EverySecret, Grant
+from secretd.keyrequests import KeyCreate, KeyImport, KeyList, KeyUpdate
+from secretd.keys import KeyDocument, Tag
+from secretd.model import Attributes, Caller, Executable, Mode, Permission, Process, Unit
 
 _NOBODY: Final = 2**32 - 1
 """A user and a group that nobody is, and no grant can name. Source: chown(2)."""
-
-_ANY_VALUE: Final = SecretValue(b"any")
 
 
 # Who asks.
@@ -79,55 +67,6 @@ def _caller(request: Explain) -> Caller:
 # What for.
 
 
-@dataclass(frozen=True, slots=True)
-class _Object:
-    """The secret that a request is about.
-
-    Attributes:
-        before: as it is; None if it is not there.
-        id: None if it would get one.
-        attributes: as it would be.
-        as_ephemeral: the request says that it would be ephemeral; else it says nothing.
-    """
-
-    before: SecretState | None
-    id: UUID | None
-    attributes: Attributes
-    as_ephemeral: bool
-
-    @property
-    def some_id(self) -> UUID:
-        """Its id, or one that no secret has."""
-        return self.id or uuid4()
-
-    @property
-    def usage(self) -> Usage:
-        """Its usage.
-
-        Raises:
-            InvalidRequestError: it has none.
-        """
-        if self.attributes.usage is None:
-            raise InvalidRequestError("this operation is about a usage, and the secret has none")
-        return self.attributes.usage
-
-
-_REQUESTS: Mapping[type[ops.Request[Any]], Callable[[_Object], ops.Request[Any]]] = MappingProxyType(
-    {
-        ops.AllocateId: lambda about: ops.AllocateId(ephemeral=about.as_ephemeral),
-        ops.SetXml: lambda about: ops.SetXml(about.some_id, SecretDocument(about.attributes)),
-        ops.Define: lambda about: ops.Define(SecretDocument(about.attributes, about.id)),
-        ops.SetValue: lambda about: ops.SetValue(about.some_id, _ANY_VALUE, about.as_ephemeral),
-        ops.GenerateValue: lambda about: ops.GenerateValue(about.some_id, length=1),
-        ops.GetXml: lambda about: ops.GetXml(about.some_id),
-        ops.GetValue: lambda about: ops.GetValue(about.some_id),
-        ops.Delete: lambda about: ops.Delete(about.some_id),
-        ops.LookupById: lambda about: ops.LookupById(about.some_id),
-        ops.LookupByUsage: lambda about: ops.LookupByUsage(about.usage),
-    }
-)
-"""A request of each operation that is about one secret."""
-
 _DESCRIBING = (ops.SetXml, ops.Define)
 """What says what a secret is for: it can make one of a usage, or give one that is there another."""
 
@@ -135,11 +74,19 @@ _NAMING_NONE = (*_DESCRIBING, ops.AllocateId, ops.SetValue)
 """What can make a secret, so that none need be named."""
 
 
+_MAKING_KEYS = (KeyCreate, KeyImport)
+_TAGGING = (*_MAKING_KEYS, KeyUpdate)
+
+
 def _check_object(kind: type[ops.Request[Any]], request: Explain) -> None:
+    if request.key is not None and kind not in ABOUT_KEYS:
+        raise InvalidRequestError("this operation is about no one key that could be named")
+    if request.tags and kind not in _TAGGING:
+        raise InvalidRequestError("this operation gives a key no tags")
     named = (request.secret is not None) + (request.usage is not None)
-    if named and (kind not in _REQUESTS or kind is ops.AllocateId):
+    if named and (kind not in ABOUT_SECRETS or kind is ops.AllocateId):
         raise InvalidRequestError("this operation is about no one secret that could be named")
-    if not named and kind in _REQUESTS and kind not in _NAMING_NONE:
+    if not named and kind in ABOUT_SECRETS and kind not in _NAMING_NONE:
         raise InvalidRequestError("say which secret it is about")
     if named > 1 and kind not in _DESCRIBING:
         raise InvalidRequestError("name the secret by its id or by its usage: this operation gives it no other")
@@ -160,15 +107,17 @@ class Explaining:
 
         Raises:
             UnknownOperationError: there is no operation of this name.
-            InvalidRequestError: it does not say who asks, or which secret is meant, or names one that does not matter.
+            InvalidRequestError: it does not say who asks, or which secret or key is meant, or names one that does not
+                matter.
+            InvalidDocumentError: the key would have tags that none can have.
             NotFoundError: no secret has this usage, and the operation would make none that has it.
         """
         operation = ops.BY_NAME.get(request.operation)
         if operation is None:
             raise UnknownOperationError("there is no operation of this name")
         caller = _caller(request)
-        about = await self._object(operation.request, request)
-        case = Case(self._trial, operation.permission, _REQUESTS[operation.request](about) if about else None)
+        about, wanted = await self._object(operation.request, request)
+        case = Case(self._trial, operation.permission, wanted)
         needs = await case.needs()
         error = await case.outcome(self._access, caller)
         # No grant helps where none is in force, nor him who would be refused though everything were granted.
@@ -186,11 +135,28 @@ class Explaining:
         """Whether a grant would give anything."""
         return self._mode is Mode.SYSTEM and self._grants.in_force
 
-    async def _object(self, kind: type[ops.Request[Any]], request: Explain) -> _Object | None:
-        """Find the secret that a request is about; None if the operation is not about one."""
+    async def _object(
+        self, kind: type[ops.Request[Any]], request: Explain
+    ) -> tuple[AboutSecret | None, ops.Request[Any] | None]:
+        """Find the secret that a request is about, and make that; None if the operation is not about one."""
         _check_object(kind, request)
-        if kind not in _REQUESTS:
-            return None
+        if kind in ABOUT_KEYS:
+            return None, ABOUT_KEYS[kind](self._key(kind, request))
+        if kind not in ABOUT_SECRETS:
+            return None, None
+        about = await self._secret(kind, request)
+        return about, ABOUT_SECRETS[kind](about)
+
+    def _key(self, kind: type[ops.Request[Any]], request: Explain) -> AboutKey:
+        """Give the key that a request is about, as it would be."""
+        key = self._trial.find_key(request.key) if request.key is not None else None
+        document = key.document if key is not None and kind not in _MAKING_KEYS else KeyDocument(request.key)
+        if request.tags:
+            document = replace(document, tags=tuple(Tag(pair.name, pair.text) for pair in request.tags))
+        return AboutKey(request.key, document, key.lifecycle.references if key else ())
+
+    async def _secret(self, kind: type[ops.Request[Any]], request: Explain) -> AboutSecret:
+        """Find the secret that a request is about."""
         before = None
         if request.secret is not None:
             before = await self._trial.find(request.secret)
@@ -203,19 +169,37 @@ class Explaining:
             attributes = replace(attributes, usage=request.usage)
         if request.ephemeral is not None:
             attributes = replace(attributes, ephemeral=request.ephemeral)
-        return _Object(before, before.id if before else request.secret, attributes, request.ephemeral is True)
+        return AboutSecret(before, before.id if before else request.secret, attributes, request.ephemeral is True)
 
-    def _need(self, caller: Caller, asked: Asked, about: _Object | None) -> Need:
+    def _need(self, caller: Caller, asked: Asked, about: AboutSecret | None) -> Need:
         source = self._source(caller, asked)
         held = any(self._access.allows(caller, one, asked.target) for one in _any_of(asked))
-        return Need(_on(asked, about), held, source.owner, asked.permission, source.grants)
+        return Need(self._on(asked, about), held, source.owner, asked.permission, source.grants)
 
-    def _lacking(self, request: Explain, caller: Caller, needs: list[Asked], about: _Object | None) -> Iterator[Grant]:
+    def _lacking(
+        self, request: Explain, caller: Caller, needs: list[Asked], about: AboutSecret | None
+    ) -> Iterator[Grant]:
         """Give what would have to be granted."""
         keeps_id = about is not None and about.id is not None
-        lacks = [Lack(one.permission, one.target, keeps_id) for one in needs if not self._source(caller, one)]
+        something = EveryKey() if ops.BY_NAME[request.operation].request in (*ABOUT_KEYS, KeyList) else EverySecret()
+        lacks = [
+            Lack(one.permission, one.target, keeps_id, something) for one in needs if not self._source(caller, one)
+        ]
         taken = {grant.name for grant in self._grants.all}
         return proposed(f"allow-{request.operation}", principal_of(request), lacks, taken)
+
+    def _on(self, asked: Asked, about: AboutSecret | None) -> NeededOn:
+        match asked.target:
+            case Target():
+                before = about.before if about else None
+                is_there = before is not None and before.attributes == asked.target.attributes
+                return NeededOn.AS_IT_IS if is_there else NeededOn.AS_IT_WOULD_BE
+            case KeyTarget():
+                key = self._trial.find_key(asked.target.id) if asked.target.id is not None else None
+                is_there = key is not None and key.target == asked.target
+                return NeededOn.KEY_AS_IT_IS if is_there else NeededOn.KEY_AS_IT_WOULD_BE
+            case _:
+                return NeededOn.SOMETHING
 
     def _source(self, caller: Caller, asked: Asked) -> Source:
         sources = (self._sources.of(caller, one, asked.target) for one in _any_of(asked))
@@ -224,11 +208,3 @@ class Explaining:
 
 def _any_of(asked: Asked) -> tuple[Permission, ...]:
     return tuple(Permission) if asked.permission is None else (asked.permission,)
-
-
-def _on(asked: Asked, about: _Object | None) -> NeededOn:
-    if asked.target is None:
-        return NeededOn.SOMETHING
-    before = about.before if about else None
-    is_there = before is not None and before.attributes == asked.target.attributes
-    return NeededOn.AS_IT_IS if is_there else NeededOn.AS_IT_WOULD_BE

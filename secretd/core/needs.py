@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secretd import operations as ops
-from secretd.core.access import Access, AnyTarget, Policy, Target
+from secretd.core.access import Access, AnyTarget, KeyTarget, Policy, Target
 from secretd.core.matching import all_of
 from secretd.core.trial import Trial
 from secretd.errors import SecretdError
@@ -30,16 +30,16 @@ class Asked:
 
     Attributes:
         permission: which; any, if it is None.
-        target: on which secret; None for something.
+        target: on which secret or key; None for something.
     """
 
     permission: Permission | None
-    target: Target | None
+    target: Target | KeyTarget | None
 
     @property
-    def question(self) -> tuple[Permission | None, Attributes | None]:
-        """What was asked, whatever id a new secret got this time: one request is about one secret."""
-        return self.permission, _attributes(self.target)
+    def question(self) -> tuple[Permission | None, Attributes | KeyTarget | None]:
+        """What was asked, whatever id a new secret got this time: one request is about one secret, or about keys."""
+        return self.permission, _about(self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Case:
     Attributes:
         trial: tries it.
         permission: what its operation asks for first, as Trial.outcome takes it.
-        request: the request, if it is about one secret.
+        request: the request, if it is about one secret or key.
     """
 
     trial: Trial
@@ -86,7 +86,7 @@ def _everything(asked: list[Asked]) -> Policy:
     """Make a policy that grants everything, and notes what was asked."""
 
     def policy(_: Caller, permission: Permission, target: AnyTarget) -> bool:
-        asked.append(Asked(permission, target if isinstance(target, Target) else None))
+        asked.append(Asked(permission, target if isinstance(target, Target | KeyTarget) else None))
         return True
 
     return policy
@@ -96,12 +96,18 @@ def _only(held: Collection[Asked]) -> Policy:
     """Make a policy that grants these, with what they come to, and nothing else."""
 
     def policy(_: Caller, permission: Permission, target: AnyTarget) -> bool:
-        about = _attributes(target)
+        about = _about(target)
         there = frozenset(name for name, on in (one.question for one in held) if name and about in (None, on))
         return permission in all_of(there)
 
     return policy
 
 
-def _attributes(target: AnyTarget) -> Attributes | None:
-    return target.attributes if isinstance(target, Target) else None
+def _about(target: AnyTarget) -> Attributes | KeyTarget | None:
+    match target:
+        case Target():
+            return target.attributes
+        case KeyTarget():
+            return target
+        case _:
+            return None

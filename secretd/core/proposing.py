@@ -1,7 +1,8 @@
 """What would have to be granted: grants that give what is lacking, and as little more as grants can say.
 
 Pure: no clock, no store.  A usage is named by its type and id, where a pattern can mean that one id alone; else a
-secret by its own id.  A secret that is still to be made has none; then the scope is the least that reaches it.
+secret by its own id.  A secret that is still to be made has none; then the scope is the least that reaches it.  A key
+is named by its id, and one that is still to get one by a tag.
 
 Source: docs/access.md, "Explained".
 """
@@ -12,16 +13,19 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, count
 
-from secretd.core.access import Target
+from secretd.core.access import KeyTarget, Target
 from secretd.core.patterns import has_stars
 from secretd.grantrequests import Explain
 from secretd.grants import (
+    EveryKey,
     EverySecret,
     ExecutableIs,
     Grant,
+    KeyTagged,
     Principal,
     PrincipalKind,
     Scope,
+    ThatKey,
     ThatSecret,
     UsageLike,
     is_interpreter,
@@ -36,13 +40,15 @@ class Lack:
 
     Attributes:
         permission: which; any will do, if it is None.
-        target: on which secret; None for something.
+        target: on which secret or key; None for something.
         keeps_id: the secret is there, or will be made under this id.
+        something: the scope of all that something could be.
     """
 
     permission: Permission | None
-    target: Target | None
+    target: Target | KeyTarget | None
     keeps_id: bool
+    something: EverySecret | EveryKey
 
 
 def proposed(name: str, principal: Principal, lacks: Iterable[Lack], taken: Collection[str]) -> Iterator[Grant]:
@@ -82,7 +88,9 @@ def principal_of(request: Explain) -> Principal:
 
 def _least_scope(lack: Lack) -> Scope:
     if lack.target is None:
-        return EverySecret()
+        return lack.something
+    if isinstance(lack.target, KeyTarget):
+        return _least_key_scope(lack.target)
     usage = lack.target.attributes.usage
     if usage is not None and not has_stars(usage.id) and is_plain(usage.type, usage.id):
         return UsageLike(usage.type, usage.id)
@@ -92,3 +100,9 @@ def _least_scope(lack: Lack) -> Scope:
         return UsageLike(UsageType.NONE)
     # A star matches itself, and more.
     return UsageLike(usage.type, usage.id if is_plain(usage.type, usage.id) else None)
+
+
+def _least_key_scope(target: KeyTarget) -> Scope:
+    if target.id is not None:
+        return ThatKey(target.id)
+    return KeyTagged(min(target.tags)) if target.tags else EveryKey()

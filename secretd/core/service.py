@@ -155,11 +155,12 @@ class Service:
         self._secrets = Secrets(access, homes, self._events)
         lifecycles = SecretLifecycles(access, homes, self._events, clock, pending)
         listing = Listing(access, seal, persistent, ephemeral)
+        trial = Trial(seal, persistent, ephemeral, clock, pending, self._keys, self._derivations)
         self._handlers = self._make_handlers(
             handlers_of(self._secrets, lifecycles),
             SealAdmin(seal, self._uses, self._resealing, self._in_flight, looking_back),
             Granting(mode, self._grants, self._events),
-            Explaining(mode, access, self._grants, Trial(seal, persistent, ephemeral, clock, pending, self._keys, self._derivations)),
+            Explaining(mode, access, self._grants, trial),
         )
         self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
             ops.List: listing.list,

@@ -7,22 +7,29 @@ not tried: whether there is room, in the store or in a quota, and whether the st
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, NoReturn
 from uuid import UUID
 
 from secretd import operations as ops
 from secretd.core.access import Access
 from secretd.core.clock import Clock
+from secretd.core.derivations import Derivations
 from secretd.core.events import Events
 from secretd.core.handling import handlers_of
 from secretd.core.homes import Homes
+from secretd.core.keyform import Key
+from secretd.core.keyhome import Kept, KeyHome
+from secretd.core.keyservice import key_handlers
 from secretd.core.pending import Pending
 from secretd.core.sealing import Seal
 from secretd.core.secretlifecycle import SecretLifecycles
 from secretd.core.secrets import Secrets
 from secretd.core.state import Home, SecretState, StatePage, Wanted
 from secretd.errors import SecretdError
-from secretd.model import Caller, Permission, Usage
+from secretd.keys import KeyId
+from secretd.model import Caller, Digest, Permission, Usage
 
 
 class _WouldBeDone(Exception):  # noqa: N818  # nothing went wrong
@@ -78,6 +85,68 @@ class _Untouched(Home):
         raise _WouldBeDone
 
 
+class _UntouchedKeys(KeyHome):
+    """A home whose keys are found, and neither used nor changed; nobody is held off."""
+
+    def __init__(self, home: KeyHome) -> None:
+        self._home = home
+
+    def require_read(self) -> None:
+        self._home.require_read()
+
+    def require_in_force(self) -> None:
+        self._home.require_in_force()
+
+    def find(self, key: KeyId) -> Kept | None:
+        return self._home.find(key)
+
+    def is_free(self, key: KeyId) -> bool:
+        return self._home.is_free(key)
+
+    def since(self, marker: KeyId | None) -> Iterator[Kept]:
+        return self._home.since(marker)
+
+    @property
+    def default(self) -> KeyId | None:
+        return self._home.default
+
+    def may_be_default(self, key: KeyId) -> bool:
+        return self._home.may_be_default(key)
+
+    def digest(self, kept: Kept) -> Digest:
+        return self._home.digest(kept)
+
+    def hold(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+    async def uses(self, kept: Kept) -> NoReturn:  # noqa: ARG002  # as KeyHome has them
+        raise _WouldBeDone
+
+    async def create(self, key: Key, material: bytes) -> NoReturn:  # noqa: ARG002
+        raise _WouldBeDone
+
+    async def replace(self, before: Kept, after: Key) -> NoReturn:  # noqa: ARG002
+        raise _WouldBeDone
+
+    async def rotate(self, before: Kept) -> NoReturn:  # noqa: ARG002
+        raise _WouldBeDone
+
+    async def destroy(self, before: Kept) -> NoReturn:  # noqa: ARG002
+        raise _WouldBeDone
+
+    async def set_default(self, key: KeyId | None) -> NoReturn:  # noqa: ARG002
+        raise _WouldBeDone
+
+    def take_use(self, kept: Kept) -> NoReturn:  # noqa: ARG002
+        raise _WouldBeDone
+
+    async def renew(self, kept: Kept) -> NoReturn:  # noqa: ARG002
+        raise _WouldBeDone
+
+    async def material(self, kept: Kept, version: int) -> NoReturn:  # noqa: ARG002
+        raise _WouldBeDone
+
+
 class _Untold(Clock):
     """A clock that nobody is told of."""
 
@@ -92,14 +161,30 @@ class _Untold(Clock):
 
 
 class Trial:
-    """Tries requests on the secrets of two homes."""
+    """Tries requests on the secrets of two homes, and on the keys of one."""
 
-    def __init__(self, seal: Seal, persistent: Home, ephemeral: Home, clock: Clock, pending: Pending) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  # what handlers are made of
+        self,
+        seal: Seal,
+        persistent: Home,
+        ephemeral: Home,
+        clock: Clock,
+        pending: Pending,
+        keys: KeyHome,
+        derivations: Derivations,
+    ) -> None:
         self._seal = seal
         self._persistent = _Untouched(persistent)
         self._ephemeral = _Untouched(ephemeral)
         self._clock = _Untold(clock)
         self._pending = pending
+        self._keys = _UntouchedKeys(keys)
+        self._derivations = derivations
+
+    def find_key(self, key: KeyId) -> Key | None:
+        """Give the key with this id, whoever may see it."""
+        kept = self._keys.find(key)
+        return kept.key if kept is not None else None
 
     async def find(self, secret: UUID) -> SecretState | None:
         """Give the secret with this id, whoever may see it."""
@@ -118,7 +203,7 @@ class Trial:
             access: who judges it.
             caller: who makes it.
             permission: what he has to hold for something, or with None anything at all, before it is looked at.
-            request: one about one secret; None for any other, of which there is nothing more to judge.
+            request: one about one secret or key; None for any other, of which there is nothing more to judge.
 
         Returns:
             What it would be refused with; None if it would be done.
@@ -130,7 +215,11 @@ class Trial:
         try:
             access.admit(caller, permission)
             if request is not None:
-                await handlers_of(Secrets(access, homes, events), lifecycles)[type(request)](caller, request)
+                handlers = {
+                    **handlers_of(Secrets(access, homes, events), lifecycles),
+                    **key_handlers(access, self._keys, self._clock, self._derivations),
+                }
+                await handlers[type(request)](caller, request)
         except _WouldBeDone:
             return None
         except SecretdError as error:
