@@ -74,5 +74,7 @@ async def _tried(key: KeyId, change: Awaitable[None]) -> None:
     try:
         await change
     except SecretdError as error:
-        told = {"key": key, "reason": error.message}
-        _log.warning("what is due of a key is not done, and will be looked at again", extra=told)
+        _log.warning(
+            "what is due of a key is not done, and will be looked at again",
+            extra={"key": key, "reason": error.message},
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from uuid import UUID
 
@@ -10,6 +11,8 @@ import pytest
 from helpers import storage_format as page
 from helpers.tree import ROOT
 from secretd import limits
+from secretd.crypto.blob import open_blob, peek_blob
+from secretd.crypto.context import spell_context
 from secretd.crypto.envelope import open_record
 from secretd.crypto.keyring import Domain, Keyring
 from secretd.crypto.padding import SIZES, pad, unpad
@@ -59,6 +62,7 @@ def recomputed() -> dict[str, bytes]:
         "record": page.record(raw("record-key-1"), header, raw("name"), raw("record-nonce"), plaintext),
         "usage-key": page.usage_key(raw("index-key"), EXAMPLE["usage-type"], EXAMPLE["usage-id"]),
         "digest": bytes.fromhex(page.object_digest(raw("digest-key"), UUID(EXAMPLE["object-id"]).bytes, *counters)),
+        **recomputed_of_keys(),
         "set-hash-key": set_hash_key,
         "set-hash": set_hash,
         "head-key": page.head_key(set_hash_key, raw("head-salt")),
@@ -66,7 +70,27 @@ def recomputed() -> dict[str, bytes]:
     }
 
 
+def recomputed_of_keys() -> dict[str, bytes]:
+    key, version, pairs = EXAMPLE["key-id"], int(EXAMPLE["key-version"]), json.loads(EXAMPLE["key-context"])
+    head = page.blob_head(key, version)
+    return {
+        "blob-head": head,
+        "blob-key": page.blob_key(raw("key-material")),
+        "blob-associated": page.blob_associated(head, pairs),
+        "blob": page.blob(raw("key-material"), key, version, raw("key-nonce"), pairs, raw("blob-plaintext")),
+        "key-name": page.key_name(raw("digest-key"), key),
+        "key-digest": bytes.fromhex(page.key_digest(raw("digest-key"), key, int(EXAMPLE["key-counter"]))),
+    }
+
+
 GIVEN = {
+    "key-id",
+    "key-version",
+    "key-material",
+    "key-context",
+    "key-nonce",
+    "key-counter",
+    "blob-plaintext",
     "slot-key",
     "root-key",
     "seal-file-id",
@@ -115,6 +139,15 @@ def test_secretd_opens_the_example() -> None:
     opened = open_record({Domain.SHARED: keyring}, raw("name"), raw("record"))
     assert opened.counter == int(EXAMPLE["counter"])
     assert unpad(opened.plaintext).reveal() == raw("value")
+
+
+def test_secretd_opens_the_blob_of_the_example() -> None:
+    context = spell_context(json.loads(EXAMPLE["key-context"]))
+    assert context.decode() == EXAMPLE["key-context"]
+    sealer = peek_blob(raw("blob"))
+    assert sealer is not None
+    assert (sealer.key, sealer.version) == (EXAMPLE["key-id"], int(EXAMPLE["key-version"]))
+    assert open_blob(raw("key-material"), sealer, context, raw("blob")) == raw("blob-plaintext")
 
 
 def test_secretd_derives_the_example() -> None:

@@ -132,3 +132,46 @@ def object_digest(digest: bytes, object_id: bytes, attributes_counter: int, valu
     message = b"secretd digest\x00" + object_id
     message += attributes_counter.to_bytes(8, "big") + value_counter.to_bytes(8, "big")
     return hashlib.blake2b(message, digest_size=16, key=digest).hexdigest()
+
+
+def context(pairs: Mapping[str, str]) -> bytes:
+    """Write an encryption context, escaped by hand."""
+    short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
+
+    def text(plain: str) -> str:
+        escaped = [short.get(one) or (f"\\u00{ord(one):02x}" if one < " " else one) for one in plain]
+        return f'"{"".join(escaped)}"'
+
+    return ("{" + ",".join(f"{text(name)}:{text(pairs[name])}" for name in sorted(pairs)) + "}").encode()
+
+
+def blob_head(key: str, version: int) -> bytes:
+    """Write what a blob says in the clear."""
+    return b"sdb\x01" + bytes([len(key)]) + key.encode("ascii") + version.to_bytes(4, "big")
+
+
+def blob_key(material: bytes) -> bytes:
+    """Derive what seals a blob from the bytes of a version."""
+    return hmac.new(material, b"secretd blob\x00", hashlib.sha256).digest()
+
+
+def blob_associated(head: bytes, pairs: Mapping[str, str]) -> bytes:
+    """Write what a blob is bound to."""
+    return b"secretd blob\x00" + head + context(pairs)
+
+
+def blob(material: bytes, key: str, version: int, nonce: bytes, pairs: Mapping[str, str], plaintext: bytes) -> bytes:
+    """Write a blob."""
+    head = blob_head(key, version)
+    return head + box(blob_key(material), nonce, plaintext, blob_associated(head, pairs))
+
+
+def key_name(digest: bytes, key: str) -> bytes:
+    """Derive what the names of a key's records have in common."""
+    return hmac.new(digest, b"secretd key\x00" + key.encode("ascii"), hashlib.sha256).digest()
+
+
+def key_digest(digest: bytes, key: str, counter: int) -> str:
+    """Write the digest of a key."""
+    message = b"secretd key digest\x00" + key.encode("ascii") + counter.to_bytes(8, "big")
+    return hmac.new(digest, message, hashlib.sha256).hexdigest()[:32]
