@@ -22,6 +22,8 @@ def tables(report: Report) -> Iterator[str]:
         yield from _libvirt(report["libvirt"])
     if "grants" in report:
         yield from _grants(report["grants"])
+    if "keys" in report:
+        yield from _keys(report["keys"])
     if report["awake"]:
         yield "no processor slept"
 
@@ -91,6 +93,34 @@ def _grants(report: Report) -> Iterator[str]:
             f"{operation['name']:20} {before['rate']:10,.0f} {before['p50_us']:8,.0f}"
             f" {after['rate']:10,.0f} {after['p50_us']:8,.0f} {operation['ratio']:6.2f} x"
         )
+
+
+def _keys(report: Report) -> Iterator[str]:
+    heads = f"{'a second':>10} {'p50 µs':>8} {'p99 µs':>8}"
+    yield f"{'yardstick':20} {heads}"
+    for name, figures in report["yardsticks"].items():
+        yield f"{name:20} {_row(figures)}"
+    yield ""
+    yield f"{'':20} {'secretd':>28} {'':13} {'OpenBao ' + report['machine']['openbao']:>28}"
+    yield f"{'operation':20} {heads} {'of its echo':>13} {heads}   asked / found"
+    for operation in report["operations"]:
+        ours, theirs = operation["secretd"], operation["openbao"]
+        yield (
+            f"{operation['name']:20} {_row(ours)} {operation['of_yardstick']:13.2f} {_row(theirs)}"
+            f"   {_rate_verdict(operation)}"
+        )
+
+
+def _row(figures: Report) -> str:
+    return f"{figures['rate']:10,.0f} {figures['p50_us']:8,.0f} {figures['p99_us']:8,.0f}"
+
+
+def _rate_verdict(operation: Report) -> str:
+    """Say how many times as fast it was, and what was asked of that and of the rate."""
+    asked, rate = operation["asked_rate"], operation["secretd"]["rate"]
+    if asked is None:
+        return f"{operation['found']:.2f} x"
+    return f"{asked:,.0f} a second / {rate:,.0f}{'' if rate >= asked else '   missed'}, {_verdict(operation)}"
 
 
 def _verdict(figures: Report) -> str:

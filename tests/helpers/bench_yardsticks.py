@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ class Yardsticks:
         self._undo.callback(os.close, self._file)
         self._log = log_of(directory)
         self._database = self._undo.enter_context(closing(open_writer(directory)))
-        self._peers = {size: self._undo.enter_context(_echo(size)) for size in VALUE_SIZES}
+        self._peers = {size: self._undo.enter_context(echo(*_messages(size))) for size in VALUE_SIZES}
 
     def measure(self, seconds: float) -> dict[str, Figures]:
         """Measure each for so long."""
@@ -89,9 +89,8 @@ class _Peer:
 
 
 @contextmanager
-def _echo(value_bytes: int) -> Iterator[_Peer]:
-    """Start a process that answers, and end it."""
-    request, reply = _messages(value_bytes)
+def echo(request: bytes, reply: bytes) -> Iterator[Callable[[int], None]]:
+    """Start a process that answers each request with the reply, and end it; gives what asks once and waits."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     process = multiprocessing.get_context("fork").Process(target=_answer, args=(its, ours, len(request), reply))
     process.start()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from helpers import bench_keys, openbao
 from helpers.bench_cases import CASES
 from helpers.bench_libvirt import MANY, ONE, TOGETHER
 from helpers.bench_libvirt_workers import require_binding
@@ -100,6 +101,18 @@ def test_it_reports_what_grants_cost_at_both_doors() -> None:
         "libvirt's get-value",
         "libvirt's list",
     ]
+
+
+def test_it_reports_what_is_done_with_keys_beside_openbao() -> None:
+    openbao.binary()
+    found = report("--keys")["keys"]
+    assert found["machine"]["openbao"]
+    assert [operation["name"] for operation in found["operations"]] == list(bench_keys.CASES)
+    for operation in found["operations"]:
+        assert set(operation["secretd"]) == set(operation["openbao"]) == FIGURES
+        assert operation["yardstick"] in found["yardsticks"]
+        assert operation["of_yardstick"] > 0
+        assert operation["found"] > 0
 
 
 def test_it_says_whether_processors_slept() -> None:
