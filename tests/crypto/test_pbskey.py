@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.tree import ROOT
 from secretd import limits
 from secretd.crypto import pbskey
 from secretd.crypto.pbskey import KdfBounds, Protection, open_key_file, write_key_file
@@ -166,6 +167,12 @@ def test_an_unprotected_file_goes_through_a_master_key_of_4096_bits_and_not_of_2
     assert master.decrypt(sealed, padding.PKCS1v15()) == file
     with pytest.raises(ValueError, match="Encryption failed"):
         rsa.generate_private_key(65_537, 2048).public_key().encrypt(file, padding.PKCS1v15())
+
+
+def test_the_file_that_the_page_shows_is_read_and_written_again() -> None:
+    shown = (ROOT / "docs" / "pbs.md").read_text().split("```json\n")[1].split("\n")[0].encode()
+    file = parse(shown)
+    assert write_key_file(open_key_file(file, None, BOUNDS), file.created, file.modified, None) == shown
 
 
 def test_an_unprotected_file_byte_by_byte() -> None:
