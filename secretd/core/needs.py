@@ -17,7 +17,7 @@ from secretd import operations as ops
 from secretd.core.access import Access, AnyTarget, KeyTarget, Policy, Target
 from secretd.core.matching import all_of
 from secretd.core.trial import Trial
-from secretd.errors import SecretdError
+from secretd.errors import ReferencedError, SecretdError
 from secretd.model import Attributes, Caller, Permission
 
 _ANYBODY = Caller(uid=0, gid=0, pid=0)
@@ -79,7 +79,10 @@ class Case:
 
     async def _said(self, policy: Policy) -> tuple[str, str] | None:
         error = await self.outcome(Access(policy), _ANYBODY)
-        return (error.code, error.message) if error else None
+        if error is None:
+            return None
+        # Whom it names who need the secret depends on what else the caller may, and is no other outcome.
+        return error.code, "" if isinstance(error, ReferencedError) else error.message
 
 
 def _everything(asked: list[Asked]) -> Policy:

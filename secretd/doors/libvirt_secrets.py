@@ -28,6 +28,7 @@ from secretd.errors import (
     NotFoundError,
     OperationInvalidError,
     SecretdError,
+    WrongStateError,
 )
 from secretd.model import Permission, SecretValue, Usage
 from secretd.wire import libvirt_bodies as bodies
@@ -95,6 +96,8 @@ async def define_xml(connection: LibvirtConnection, arguments: tuple[bytes, int]
     wanted = read_libvirt_secret(document, unknown, validate=bool(flags & DefineFlag.VALIDATE))
     try:
         changed = await connection.call(ops.Define(wanted))
+    except WrongStateError:
+        raise  # libvirt has no such thing, so no code of its own for it
     except OperationInvalidError as error:
         raise internal_error(error.message, LibvirtDomain.SECRET) from None
     return secret_ref(changed.secret, wanted.attributes.usage)

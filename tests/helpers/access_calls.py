@@ -20,6 +20,18 @@ from secretd import storerequests
 from secretd.documents.messages import write_request
 from secretd.documents.secret import write_secret
 from secretd.grants import EverySecret, Grant, Principal, PrincipalKind
+from secretd.lifecycle import Lifecycle, OutOfUse, Reference, ReferenceKind
+from secretd.lifecyclerequests import (
+    SecretArchive,
+    SecretAttach,
+    SecretCancelDeletion,
+    SecretDetach,
+    SecretGetLifecycle,
+    SecretProtect,
+    SecretRestore,
+    SecretScheduleDeletion,
+    SecretUnprotect,
+)
 from secretd.model import Attributes, Caller, Digest, Mode, Permission, SecretDocument, SecretValue, Usage, UsageType
 from secretd.wire import xdr
 from secretd.wire.libvirt import Packet, frame
@@ -53,6 +65,11 @@ STATES: Final[Mapping[str, There | None]] = {
     "private": There(Attributes(USAGE, private=True), has_value=True),
     "ephemeral": There(Attributes(USAGE, ephemeral=True), has_value=True),
     "without a usage": There(Attributes(), has_value=True),
+    "archived": There(Attributes(USAGE), has_value=True, lifecycle=Lifecycle(archived=1)),
+    "archived without a value": There(Attributes(USAGE), has_value=False, lifecycle=Lifecycle(archived=1)),
+    "pending deletion": There(Attributes(USAGE), has_value=True, lifecycle=Lifecycle(due=1)),
+    "needed": There(Attributes(USAGE), True, Lifecycle(references=(Reference("job", ReferenceKind.ACTIVE),))),
+    "protected": There(Attributes(USAGE), has_value=True, lifecycle=Lifecycle(protected=True)),
 }
 
 BESIDE: Final = There(Attributes(Usage(UsageType.VOLUME, "/srv/other")), has_value=True)
@@ -90,8 +107,21 @@ def requests_about(state: There | None) -> dict[str, AnyRequest]:
         "get-value": ops.GetValue(SECRET),
         "delete": ops.Delete(SECRET),
         "delete with an old digest": ops.Delete(SECRET, OLD),
+        "secret-get-lifecycle": SecretGetLifecycle(SECRET),
+        "secret-archive": SecretArchive(SECRET),
+        "secret-archive with an old digest": SecretArchive(SECRET, OLD),
+        "secret-restore": SecretRestore(SECRET),
+        "secret-attach": SecretAttach(SECRET, "another"),
+        "secret-attach of who only opens it": SecretAttach(SECRET, "another", ReferenceKind.ASSOCIATED),
+        "secret-detach": SecretDetach(SECRET, "job"),
+        "secret-protect": SecretProtect(SECRET),
+        "secret-unprotect": SecretUnprotect(SECRET),
+        "secret-schedule-deletion": SecretScheduleDeletion(SECRET),
+        "secret-cancel-deletion": SecretCancelDeletion(SECRET),
         "list": ops.List(),
+        "list of all": ops.List(archived=True),
         "count": ops.Count(),
+        "count of all": ops.Count(archived=True),
         "lookup-by-id": ops.LookupById(SECRET),
         "lookup-by-usage": ops.LookupByUsage(USAGE),
         "unsubscribe": ops.Unsubscribe(),
@@ -102,8 +132,8 @@ def requests_about(state: There | None) -> dict[str, AnyRequest]:
 
 async def become(core: Core, secrets: Secrets) -> None:
     """Have these secrets be there, made anew, and no others."""
-    for entry in (await core.call(ops.List())).entries:
-        await core.call(ops.Delete(entry.secret))
+    for entry in (await core.call(ops.List(archived=True))).entries:
+        await remove(core, entry.secret)
     for secret, there in secrets.items():
         await make(core, secret, there)
 
@@ -113,6 +143,27 @@ async def make(core: Core, secret: UUID, there: There) -> None:
     await core.call(ops.SetXml(secret, SecretDocument(there.attributes)))
     if there.has_value:
         await core.call(ops.SetValue(secret, VALUE))
+    befell = there.lifecycle
+    for reference in befell.references:
+        await core.call(SecretAttach(secret, reference.consumer, reference.kind))
+    if befell.protected:
+        await core.call(SecretProtect(secret))
+    if befell.archived is not None:
+        await core.call(SecretArchive(secret))
+    if befell.due is not None:
+        await core.call(SecretScheduleDeletion(secret))
+
+
+async def remove(core: Core, secret: UUID) -> None:
+    """Delete a secret, whatever is against it."""
+    if (await core.call(ops.LookupById(secret))).out_of_use is OutOfUse.PENDING_DELETION:
+        await core.call(SecretCancelDeletion(secret))
+    befell = await core.call(SecretGetLifecycle(secret))
+    for reference in befell.references:
+        await core.call(SecretDetach(secret, reference.consumer))
+    if befell.protected:
+        await core.call(SecretUnprotect(secret))
+    await core.call(ops.Delete(secret))
 
 
 _GRANT = Grant("another", None, Principal(PrincipalKind.USER, 7), frozenset({Permission.READ}), (EverySecret(),))
@@ -349,6 +400,9 @@ _LIBVIRT_ERRORS = {
     "private": (65, 30),
     "read-only": (29, 30),
     "conflict": (1, 30),
+    "wrong-state": (55, 30),
+    "referenced": (55, 30),
+    "operation-invalid": (55, 30),
 }
 
 
@@ -371,10 +425,10 @@ def _calls(request: AnyRequest) -> Iterator[tuple[Procedure, bytes]]:
         case ops.LookupByUsage():
             number = USAGE_NUMBERS[request.usage.type]
             yield Procedure.SECRET_LOOKUP_BY_USAGE, xdr.int32(number) + xdr.string(request.usage.id)
-        case ops.List():
+        case ops.List(archived=False):
             yield Procedure.CONNECT_LIST_SECRETS, xdr.int32(9)
             yield Procedure.CONNECT_LIST_ALL_SECRETS, xdr.int32(1) + xdr.uint32(0)
-        case ops.Count():
+        case ops.Count(archived=False):
             yield Procedure.CONNECT_NUM_OF_SECRETS, b""
             yield Procedure.CONNECT_LIST_ALL_SECRETS, xdr.int32(0) + xdr.uint32(0)
         case ops.Subscribe():

@@ -19,6 +19,18 @@ from helpers.tree import ROOT
 from secretd import operations as ops
 from secretd.core.access import Target
 from secretd.grants import Grant
+from secretd.lifecycle import NOTHING_BEFELL, Lifecycle, ReferenceKind
+from secretd.lifecyclerequests import (
+    SecretArchive,
+    SecretAttach,
+    SecretCancelDeletion,
+    SecretDetach,
+    SecretGetLifecycle,
+    SecretProtect,
+    SecretRestore,
+    SecretScheduleDeletion,
+    SecretUnprotect,
+)
 from secretd.model import Attributes, Caller, Permission, Usage
 from secretd.requests import Reply, Request
 
@@ -111,6 +123,7 @@ class There:
 
     attributes: Attributes
     has_value: bool
+    lifecycle: Lifecycle = NOTHING_BEFELL
 
 
 Secrets = Mapping[UUID, There]
@@ -179,11 +192,45 @@ def _read(holder: Holder, request: Any, secrets: Secrets) -> str:
         return "access-denied"
     if _has_stale_digest(request):
         return "digest-mismatch"
-    if isinstance(request, ops.GetValue):
-        if secret.attributes.private:
-            return "private"
-        return ALLOWED if secret.has_value else "no-value"
-    return ALLOWED
+    if stopped := _stopped(request, secret.lifecycle):
+        return stopped
+    return _reveal(secret) if isinstance(request, ops.GetValue) else ALLOWED
+
+
+def _reveal(secret: There) -> str:
+    if secret.attributes.private:
+        return "private"
+    return ALLOWED if secret.has_value else "no-value"
+
+
+def _stopped(request: AnyRequest, befell: Lifecycle) -> str | None:  # noqa: PLR0911  # a sentence of the page each
+    """Say what befell a secret stops a request. Source: docs/keys.md, "References" and "Secrets have the same"."""
+    state = befell.out_of_use.value if befell.out_of_use else "in use"
+    if state not in _STATES_FOR.get(type(request), ("in use",)):
+        return "wrong-state"
+    match request:
+        case SecretAttach(kind=ReferenceKind.ACTIVE) if state == "archived":
+            return "wrong-state"
+        case SecretArchive() if any(one.kind is ReferenceKind.ACTIVE for one in befell.references):
+            return "referenced"
+        case SecretDetach(consumer=name) if name not in {one.consumer for one in befell.references}:
+            return "invalid-request"
+        case ops.Delete() | SecretScheduleDeletion() if befell.references:
+            return "referenced"
+        case ops.Delete() | SecretScheduleDeletion() if befell.protected:
+            return "operation-invalid"
+    return None
+
+
+_BUT_PENDING = ("in use", "archived")
+_STATES_FOR: dict[type[AnyRequest], tuple[str, ...]] = {
+    **dict.fromkeys((ops.GetXml, ops.LookupById, SecretGetLifecycle), (*_BUT_PENDING, "pending-deletion")),
+    **dict.fromkeys((ops.GetValue, ops.Delete, SecretScheduleDeletion), _BUT_PENDING),
+    **dict.fromkeys((SecretAttach, SecretDetach, SecretProtect, SecretUnprotect), _BUT_PENDING),
+    SecretRestore: ("archived",),
+    SecretCancelDeletion: ("pending-deletion",),
+}
+"""In which states each request may be made; every other only of a secret that is in use."""
 
 
 def _look_up(holder: Holder, request: Any, secrets: Secrets) -> str:
@@ -223,7 +270,8 @@ def _give_value(holder: Holder, request: Any, secrets: Secrets) -> str:
     when = When.WITH_VALUE if before.has_value else When.WITHOUT_VALUE
     permission = _need(request, when).permission
     may_append = permission is Permission.APPEND and holder.holds(permission, Target(secret, before.attributes))
-    if not holder.sees(secret, secrets) and (not may_append or _has_stale_digest(request)):
+    against_it = _has_stale_digest(request) or _stopped(request, before.lifecycle)
+    if not holder.sees(secret, secrets) and (not may_append or against_it):
         return _make_hidden(holder, request, secret, wanted, secrets)
     return _change(holder, request, when, secret, before, before.attributes)
 
@@ -240,6 +288,8 @@ def _change(holder: Holder, request: Any, when: When, secret: UUID, before: Ther
         return "access-denied"
     if _has_stale_digest(request):
         return "digest-mismatch"
+    if stopped := _stopped(request, before.lifecycle):
+        return stopped
     may = holder.holds(need.permission, as_it_would_be)
     if need.saves and not wanted.ephemeral:
         may = may and holder.holds(Permission.SAVE, as_it_would_be)
@@ -284,6 +334,11 @@ _JUDGES = {
     "get-xml": _read,
     "get-value": _read,
     "delete": _read,
+    **{
+        operation.name: _read
+        for operation in ops.OPERATIONS
+        if operation.request.__module__ == SecretArchive.__module__
+    },
     "lookup-by-id": _read,
     "lookup-by-usage": _look_up,
 }
