@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from helpers.core import OWNER, Core, open_granting_core
+from helpers.failing_store import FAILURES, Failing
 from helpers.granting import (
     ALICE,
     MINE,
@@ -107,27 +107,6 @@ class TestWhileTheGrantsAreNotInForce:
             raise StoreUnavailableError("the disk is away")
 
         in_core(tmp_path, test)
-
-
-@dataclass
-class Failing:
-    """A store's commit that fails once, after it was made or before."""
-
-    commit: Callable[[Sequence[Operation], Sequence[RevisionIs]], Awaitable[int]]
-    made: bool
-    error: BaseException
-
-    async def __call__(self, changes: Sequence[Operation], conditions: Sequence[RevisionIs] = ()) -> int:
-        if self.made:
-            await self.commit(changes, conditions)
-        raise self.error
-
-
-FAILURES = [
-    pytest.param(StoreOutcomeUnknownError("perhaps"), id="unknown"),
-    pytest.param(asyncio.CancelledError(), id="given-up"),
-    pytest.param(RuntimeError("a fault of ours"), id="fault"),
-]
 
 
 @pytest.mark.parametrize("error", FAILURES)
