@@ -18,6 +18,8 @@ from secretd.errors import (
     DigestMismatchError,
     InternalError,
     InvalidDocumentError,
+    InvalidRequestError,
+    InvalidValueError,
     KeyFileError,
     NoGrantError,
     NoKeyError,
@@ -105,10 +107,11 @@ ADVICE: Advice = {
 }
 
 
-_NO_DEFAULT_KEY: Advice = {
-    NoKeyError: (
+_KEY_OR_DEFAULT: Advice = {
+    InvalidRequestError: (
         "secretctl key-list shows the keys that you may see; secretctl key-default has one used where none is named."
     ),
+    InvalidValueError: None,
 }
 
 _NEW_KEY: Advice = {
@@ -125,8 +128,8 @@ _KEY_OUT_OF_USE_FIRST: Advice = {
 }
 
 ADVICE_OF: dict[str, Advice] = {
-    "data-key-generate": _NO_DEFAULT_KEY,
-    "encrypt": _NO_DEFAULT_KEY,
+    "data-key-generate": _KEY_OR_DEFAULT,
+    "encrypt": _KEY_OR_DEFAULT,
     "grant-add": {
         ConflictError: "--replace puts this one in its place; secretctl grant-remove takes that one back.",
         InvalidDocumentError: "secretctl grant-add --help shows what a grant's document looks like.",
@@ -136,6 +139,13 @@ ADVICE_OF: dict[str, Advice] = {
     "key-attach": {QuotaError: "secretctl key-detach notes that one needs it no more."},
     "key-create": _NEW_KEY,
     "key-delete": _KEY_OUT_OF_USE_FIRST,
+    "key-export": {
+        InvalidDocumentError: None,
+        OperationInvalidError: (
+            "That was said when it was made; secretctl rewrap seals what it sealed by another key, which may be"
+            " exportable."
+        ),
+    },
     "key-import": _NEW_KEY,
     "key-rotate": {QuotaError: "Make another key, with secretctl key-create, and rewrap to that what is to last."},
     "key-schedule-deletion": _KEY_OUT_OF_USE_FIRST,

@@ -7,21 +7,23 @@ the bytes, and standard output base64, as of every value.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
+from secretd import limits
 from secretd.cli import inputs, output
 from secretd.cli.delivery import STDOUT, deliver, in_base64, output_option
 from secretd.cli.invocation import Invocation, command
 from secretd.cli.newfile import WhatIsThere, new_file
-from secretd.cli.parameters import FILE, KEY, PAIR, FileType, field_option
+from secretd.cli.parameters import FILE, KEY, PAIR, FileType, field_option, on_the_command_line
 from secretd.cli.rewrapping import rewrap_in_place
 from secretd.errors import RemoteProtocolError
 from secretd.keyrequests import DataKey, Decrypt, Encrypt, GenerateDataKey, Rewrap
-from secretd.keys import ContextPair, DataKeySpec, KeyId
-from secretd.model import SecretValue
+from secretd.keys import ContextPair, DataKeySpec, KeyId, context_of
+from secretd.model import SecretValue, check_text
 
 _MAYBE_FILE: dict[str, Any] = {**FILE, "metavar": "[FILE]", "default": "-"}
 
@@ -29,7 +31,12 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def _context(pairs: Pairs) -> tuple[ContextPair, ...]:
-    return tuple(ContextPair(name, text) for name, text in pairs)
+    context = tuple(ContextPair(name, text) for name, text in pairs)
+    with on_the_command_line("--context"):
+        for text in chain(*pairs):
+            check_text(text, "an encryption context", limits.CONTEXT_TEXT_BYTES)
+        context_of(context)
+    return context
 
 
 @command("data-key-generate", "generate-data-key", short_help="Make a key for one object, and seal it.")

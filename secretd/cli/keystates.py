@@ -6,7 +6,7 @@ import click
 
 from secretd import limits
 from secretd.cli.invocation import Invocation, OperationCommand, command
-from secretd.cli.parameters import KEY, digest_option, field_option, key_argument
+from secretd.cli.parameters import KEY, consumer_argument, digest_option, field_option, key_argument
 from secretd.keyrequests import (
     KeyArchive,
     KeyAttach,
@@ -94,7 +94,7 @@ def key_delete(invocation: Invocation, *, key: KeyId, confirm: KeyId, digest: Di
 
 @command("key-attach", "key-attach", short_help="Note that somebody needs a key.")
 @key_argument
-@click.argument("consumer", metavar="CONSUMER")
+@consumer_argument
 @click.option("--associated", is_flag=True, help="For no new use, but only to open what is there.")
 @digest_option(KeyAttach)
 def key_attach(invocation: Invocation, *, key: KeyId, consumer: str, associated: bool, digest: Digest | None) -> None:
@@ -106,7 +106,7 @@ def key_attach(invocation: Invocation, *, key: KeyId, consumer: str, associated:
 
 @command("key-detach", "key-detach", short_help="Note that somebody needs a key no more.")
 @key_argument
-@click.argument("consumer", metavar="CONSUMER")
+@consumer_argument
 @digest_option(KeyDetach)
 def key_detach(invocation: Invocation, *, key: KeyId, consumer: str, digest: Digest | None) -> None:
     """Detach a consumer from a key."""

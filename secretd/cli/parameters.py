@@ -15,9 +15,10 @@ from uuid import UUID
 import click
 
 from secretd.addresses import LIBVIRT_SOCKETS, NATIVE
-from secretd.errors import InvalidDocumentError
+from secretd.errors import InvalidRequestError
 from secretd.fields import fields_of
 from secretd.keys import KeyId, key_id_of
+from secretd.lifecycle import Reference, ReferenceKind
 from secretd.model import Digest, UsageType
 from secretd.operations import Reply, Request
 
@@ -78,6 +79,19 @@ class KeyIdType(click.ParamType[KeyId]):
         from secretd.cli.candidates import keys  # noqa: PLC0415  # only who completes pays for it
 
         return keys(ctx.obj, incomplete)
+
+
+class ConsumerType(click.ParamType[str]):
+    """The name of who needs a key or a secret."""
+
+    name = "consumer"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take what a reference can be named by."""
+        try:
+            return Reference(str(value), ReferenceKind.ACTIVE).consumer
+        except InvalidRequestError as error:
+            self.fail(f"{error.message}.", param, ctx)
 
 
 class PairType(click.ParamType[tuple[str, str]]):
@@ -194,14 +208,14 @@ def as_sentence(text: str) -> str:
 
 @contextmanager
 def on_the_command_line(parameter: str) -> Iterator[None]:
-    """Say of a text that no document can hold which parameter it came from.
+    """Say of a text that no document or request can hold which parameter it came from.
 
     Raises:
-        click.BadParameter: instead of InvalidDocumentError, as there is no document that could be mended.
+        click.BadParameter: instead of InvalidRequestError, as there is no document that could be mended.
     """
     try:
         yield
-    except InvalidDocumentError as error:
+    except InvalidRequestError as error:
         raise click.BadParameter(f"{error.message}.", param_hint=parameter) from None
 
 
@@ -216,6 +230,8 @@ PAIR: dict[str, Any] = {"metavar": "NAME=TEXT", "type": PairType(), "multiple": 
 
 FILE: dict[str, Any] = {"metavar": "FILE", "type": FileType()}
 """The settings of what names a file, or standard input."""
+
+consumer_argument = click.argument("consumer", metavar="CONSUMER", type=ConsumerType())
 
 key_argument = click.argument("key", **KEY)
 

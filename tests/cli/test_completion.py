@@ -22,6 +22,8 @@ from secretd.cli.main import run, secretctl
 from secretd.errors import ExitStatus, SealError, UnreachableError
 from secretd.grantrequests import GrantList, GrantsListed
 from secretd.grants import EverySecret, Grant, Principal, PrincipalKind
+from secretd.keyrequests import KeyEntry, KeyList, KeysListed
+from secretd.keys import KeyBackend, KeyId, KeyState
 from secretd.model import Digest, Permission, Usage, UsageType
 from secretd.operations import Entry, List, Listed, Request
 
@@ -162,7 +164,9 @@ def answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedClient]:
-    def put(*answers: Listed | GrantsListed | Exception, asked: type[Request[Any]] = List) -> ScriptedClient:
+    def put(
+        *answers: Listed | GrantsListed | KeysListed | Exception, asked: type[Request[Any]] = List
+    ) -> ScriptedClient:
         client = ScriptedClient({asked: answers})
         monkeypatch.setattr(invocation, "Client", client)
         return client
@@ -195,6 +199,39 @@ def test_ids_are_asked_for_up_to_where_they_begin_otherwise(
     assert answered("secretctl -c x secret-dumpxml 6C") == [f"plain\t{ID}\tceph a\\tb\\x9b", f"plain\t{OTHER}\tUnused"]
     assert client.paths == [Path("x")]
     assert client.requests == [List()]
+
+
+def key_entry(key: str, description: str | None = None) -> KeyEntry:
+    return KeyEntry(KeyId(key), Digest("0" * 32), KeyState.ARCHIVED, 1, KeyBackend.LOCAL, False, description)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("key-restore ", id="of-what-is-out-of-use-too"),
+        pytest.param("key-delete nightly --confirm ", id="a-second-time"),
+        pytest.param("encrypt --context a=b --key ", id="an-option"),
+        pytest.param("key-default ", id="one-that-may-be-left-out"),
+    ],
+)
+def test_keys_are_asked_for(line: str, answered: Answered, daemon: Callable[..., ScriptedClient]) -> None:
+    first = KeysListed((key_entry("nightly", "a\tb"), key_entry("nightly-2")), True, KeyId("weekly"))
+    client = daemon(first, KeysListed((key_entry("weekly"),), truncated=False), asked=KeyList)
+
+    assert answered(f"secretctl -c x {line}night") == ["plain\tnightly\ta\\tb", "plain\tnightly-2\t"]
+    assert client.requests == [KeyList(archived=True), KeyList(archived=True, marker=KeyId("weekly"))]
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        pytest.param("key-export nightly --format ", ["raw", "pbs"], id="formats"),
+        pytest.param("key-export nightly --kdf s", ["scrypt"], id="derivations"),
+        pytest.param("data-key-generate --spec ", ["AES_128", "AES_256"], id="specs"),
+    ],
+)
+def test_what_there_is_to_choose_from_is_offered(line: str, offered: list[str], answered: Answered) -> None:
+    assert [one.split("\t")[1] for one in answered(f"secretctl {line}")] == offered
 
 
 @pytest.mark.parametrize("begun", ["x", "6c1f0a9e54", "6c1f0a9-", ID + "0", "é"])

@@ -15,7 +15,7 @@ import pytest
 from helpers.scripted_client import Answer, ScriptedClient
 from secretd.cli import invocation
 from secretd.cli.main import run
-from secretd.errors import DecryptionError, ExitStatus, NoKeyError, UnreachableError, WrongStateError
+from secretd.errors import DecryptionError, ExitStatus, InvalidRequestError, UnreachableError, WrongStateError
 from secretd.keyrequests import DataKey, Decrypt, Decrypted, Encrypt, Encrypted, GenerateDataKey, Rewrap
 from secretd.keys import Blob, ContextPair, DataKeySpec, KeyId
 from secretd.model import SecretValue
@@ -269,10 +269,39 @@ def test_who_names_no_key_is_told_of_the_default(
     given: Typed, scripted: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given(b"secret")
-    scripted(Encrypt, NoKeyError("there is no default key"))
+    scripted(Encrypt, InvalidRequestError("no key is named, and there is no default key"))
 
-    assert secretctl("encrypt") == ExitStatus.NOT_FOUND
+    assert secretctl("encrypt") == ExitStatus.INVALID
     assert "secretctl key-default" in capsys.readouterr().err
+
+    given(b"")
+    assert secretctl("encrypt") == ExitStatus.INVALID
+    assert capsys.readouterr().err == "error: a value may not be empty\n"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        pytest.param(["a"], "it is a name and a text, as NAME=TEXT.", id="no-pair"),
+        pytest.param(["a=b", "a=c"], "a name in the encryption context is empty, or there twice.", id="a-name-twice"),
+        pytest.param([f"{'x' * 129}=b"], "a name in it may have at most 128 bytes", id="a-long-name"),
+        pytest.param([f"a={'x' * 1025}"], "an encryption context may have at most 1024 bytes", id="a-long-text"),
+        pytest.param([f"a{i}={'x' * 1000}" for i in range(9)], "at most 8192 bytes", id="long-altogether"),
+        pytest.param(["a=\x01"], "holds a character that XML cannot carry", id="a-control-character"),
+        pytest.param(["a=\udc80"], "holds a character that XML cannot carry", id="no-utf-8"),
+    ],
+)
+@pytest.mark.parametrize("command", ["data-key-generate", "encrypt", "decrypt", "rewrap"])
+def test_what_is_no_context_is_asked_of_nobody(  # one case a line
+    command: str, pairs: list[str], said: str, here: Path, scripted: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_blobs(here, ["one"])
+    client = scripted(Encrypt)
+    files = [] if command == "data-key-generate" else ["one"]
+
+    assert secretctl(command, *files, *(word for pair in pairs for word in ("--context", pair))) == ExitStatus.USAGE
+    assert said in capsys.readouterr().err
+    assert client.requests == []
 
 
 # Rewrapping.

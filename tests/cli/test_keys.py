@@ -239,6 +239,8 @@ def test_a_command_asks_and_tells(
         pytest.param(["key-default"], "name a key, or say --none", id="no-default-said"),
         pytest.param(["key-default", "nightly", "--none"], "name a key, or say --none", id="a-default-and-none"),
         pytest.param(["key-schedule-deletion", "nightly", "--days", "6"], "7<=x<=30", id="too-soon"),
+        pytest.param(["key-attach", "nightly", "a b"], "and no space.", id="no-consumer"),
+        pytest.param(["key-detach", "nightly", "\x01"], "printable characters", id="no-consumer-either"),
         pytest.param(["key-delete", "nightly"], "Missing option '--confirm'", id="named-once"),
         pytest.param(["key-describe", "nightly", "--xml", "--json"], "cannot go together", id="two-forms"),
     ],
