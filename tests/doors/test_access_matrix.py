@@ -32,6 +32,7 @@ from helpers.access_calls import (
     remove,
     requests_about,
 )
+from helpers.access_keys import KEY, about_keys
 from helpers.access_page import ALLOWED, NEEDS, AnyRequest, Holder, Secrets, There, outcome, told
 from helpers.asynchronous import run
 from helpers.core import OWNER, Core, Told, open_granting_core
@@ -231,7 +232,8 @@ def in_core(root: Path, test: Callable[[Core], Awaitable[None]]) -> None:
 
 
 def test_the_matrix_and_the_page_have_every_operation() -> None:
-    asked = [*requests_about(None).values(), *SUBSCRIPTION.values(), *ADMINISTRATION.values()]
+    about_secrets = (*requests_about(None).values(), *SUBSCRIPTION.values())
+    asked = (*about_secrets, *about_keys(KEY).values(), *ADMINISTRATION.values())
     assert {type(request) for request in asked} == set(ops.BY_REQUEST)
     assert set(NEEDS) == set(ops.BY_NAME)
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from helpers.naive_grants import naive_allows
 from helpers.tree import ROOT
 from secretd import operations as ops
-from secretd.core.access import Target
+from secretd.core.access import KeyTarget, Target
 from secretd.grants import Grant
 from secretd.lifecycle import NOTHING_BEFELL, Lifecycle, ReferenceKind
 from secretd.lifecyclerequests import (
@@ -141,11 +141,11 @@ class Holder:
     grant: Grant
     at_libvirts_door: bool
 
-    def granted(self, permission: Permission, target: Target | None) -> bool:
+    def granted(self, permission: Permission, target: Target | KeyTarget | None) -> bool:
         """Whether the grant gives a permission: for a secret, or with None for something."""
         return naive_allows([self.grant], self.caller, permission, target, _NOW)
 
-    def holds(self, permission: Permission | None, target: Target | None = None) -> bool:
+    def holds(self, permission: Permission | None, target: Target | KeyTarget | None = None) -> bool:
         """Whether he holds a permission on this connection; with None any at all."""
         if permission is None:
             return any(self.holds(one) for one in Permission)
