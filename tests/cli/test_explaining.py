@@ -18,7 +18,21 @@ from secretd.cli.grantoptions import command_for
 from secretd.cli.main import run
 from secretd.errors import ExitStatus
 from secretd.grantrequests import Explain, Explained, GrantAdd, GrantAdded, Group
-from secretd.grants import EverySecret, ExecutableIs, Grant, Principal, PrincipalKind, Scope, ThatSecret, UsageLike
+from secretd.grants import (
+    EveryKey,
+    EverySecret,
+    ExecutableIs,
+    Grant,
+    KeyLike,
+    KeyTagged,
+    Principal,
+    PrincipalKind,
+    Scope,
+    ThatKey,
+    ThatSecret,
+    UsageLike,
+)
+from secretd.keys import ContextPair, KeyId, Tag
 from secretd.model import Permission, Usage, UsageType
 
 ID = UUID("6c1f0a9e-54b2-4f0c-9d3e-2f7b8a1c5e40")
@@ -65,6 +79,16 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Script:
         ),
         pytest.param(["get-value", str(ID), "--as", "group:7"], Explain("get-value", ID, groups=(Group(7),)), id="id"),
         pytest.param(
+            ["encrypt", "--key", "nightly", "--as", "group:7"],
+            Explain("encrypt", key=KeyId("nightly"), groups=(Group(7),)),
+            id="key",
+        ),
+        pytest.param(
+            ["key-create", "--key-tag", "env=prod", "--key-tag", "own=", "--as", "group:7"],
+            Explain("key-create", tags=(ContextPair("env", "prod"), ContextPair("own", "")), groups=(Group(7),)),
+            id="key-that-would-be",
+        ),
+        pytest.param(
             ["secret-get-value", "ceph", USAGE.id, "--as", "group:7"],
             Explain("get-value", usage=USAGE, groups=(Group(7),)),
             id="a-command-and-a-usage",
@@ -96,6 +120,7 @@ def test_what_is_asked(words: list[str], asked: Explain, scripted: Script) -> No
         pytest.param(["get-value", "none", "x", "--as", "group:7"], "an OBJECT is", id="no-usage-type"),
         pytest.param(["get-value", str(ID), "x", "--as", "group:7"], "an OBJECT is", id="half-a-usage"),
         pytest.param(["get-value", *"abcd", "--as", "group:7"], "an OBJECT is", id="too-many-words"),
+        pytest.param(["encrypt", "--key", "a/b", "--as", "group:7"], "this is no key's id", id="no-key"),
         pytest.param(["get-value", "ceph", "", "--as", "group:7"], "a usage needs an id", id="an-empty-usage"),
     ],
 )
@@ -110,7 +135,7 @@ def test_what_cannot_be_asked(
 
 
 def grant(scope: Scope, principal: Principal | None = None) -> Grant:
-    permissions = frozenset({Permission.GETATTR, Permission.READ_SECURE})
+    permissions = frozenset({Permission.GETATTR})
     return Grant("allow-get-value", None, principal or Principal(PrincipalKind.ANYONE), permissions, (scope,))
 
 
@@ -121,6 +146,10 @@ GRANTS = {
     "a-unit": grant(EverySecret(), Principal(PrincipalKind.UNIT, unit="a\\x2db@1.service")),
     "an-executable": grant(EverySecret(), NGINX),
     "a-pattern": grant(UsageLike(UsageType.TLS, "web/*")),
+    "every-key": grant(EveryKey()),
+    "a-key": grant(ThatKey(KeyId("_x-"))),
+    "a-pattern-for-keys": grant(KeyLike("-*")),
+    "a-tag": grant(KeyTagged(Tag("--all", "a=b 'c' $(d)\n\x9b2J"))),
     "like-an-option": grant(UsageLike(UsageType.TLS, "--all")),
     "a-shells-own": grant(UsageLike(UsageType.TLS, 'it\'s $(reboot) `x` \\ "!" ~ ; é')),
     "what-steers-a-terminal": grant(UsageLike(UsageType.TLS, "\t\n'\\ \x7f \x9b2J \u202e é")),
