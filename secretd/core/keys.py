@@ -21,6 +21,7 @@ from secretd.core import keyfiles, keystates, lifecycle
 from secretd.core.access import Access, KeyTarget
 from secretd.core.clock import Clock
 from secretd.core.derivations import Derivations
+from secretd.core.events import Listener
 from secretd.core.keyfiles import Material
 from secretd.core.keyform import Key, Version
 from secretd.core.keyhome import DEFAULT_CONSUMER, Kept, KeyHome, references_of
@@ -71,15 +72,17 @@ class Keys:
         version = Version(await self._clock.now(), first_counter(), KeyOrigin.GENERATED)
         return await self._keep_new(request.document, version, os.urandom(limits.KEY_BYTES))
 
-    async def import_key(self, caller: Caller, request: requests.KeyImport) -> requests.KeyChanged:
-        """Make a key of bytes that are given.
+    async def import_key(
+        self, caller: Caller, request: requests.KeyImport, waits: Listener | None = None
+    ) -> requests.KeyChanged:
+        """Make a key of bytes that are given; ``waits`` is who waits for the answer.
 
         Raises:
             InvalidRequestError, BusyError: what keyfiles.read raises.
             ConflictError, QuotaError: as for ``create``.
         """
         self._authorise_new(caller, request.document)
-        material = await keyfiles.read(request, self._derivations)
+        material = await keyfiles.read(request, self._derivations, waits)
         version = Version(
             material.created if material.created is not None else await self._clock.now(),
             first_counter(),
@@ -89,8 +92,10 @@ class Keys:
         )
         return await self._keep_new(request.document, version, material.key)
 
-    async def export(self, caller: Caller, request: requests.KeyExport) -> requests.KeyExported:
-        """Give the bytes of an exportable key.
+    async def export(
+        self, caller: Caller, request: requests.KeyExport, waits: Listener | None = None
+    ) -> requests.KeyExported:
+        """Give the bytes of an exportable key; ``waits`` is who waits for the answer.
 
         Raises:
             OperationInvalidError: it is not exportable.
@@ -111,16 +116,16 @@ class Keys:
                 bytes_of_it = await self._home.material(kept, number)
             except RevisionConflict:
                 continue
-            return await self._exported(request, kept.key.versions[number - 1], number, bytes_of_it)
+            written = await self._written(request, kept.key.versions[number - 1], bytes_of_it, waits)
+            return requests.KeyExported(number, SecretValue(written), keyfiles.fingerprint(bytes_of_it))
         raise BusyError("others kept changing this key; try again")
 
-    async def _exported(
-        self, request: requests.KeyExport, version: Version, number: int, material: bytes
-    ) -> requests.KeyExported:
+    async def _written(
+        self, request: requests.KeyExport, version: Version, material: bytes, waits: Listener | None
+    ) -> bytes:
         imported = version.origin is KeyOrigin.IMPORTED
         of_it = Material(material, version.created if imported else None, version.modified, version.hint)
-        written = await keyfiles.write(request, of_it, version.created, self._derivations)
-        return requests.KeyExported(number, SecretValue(written), keyfiles.fingerprint(material))
+        return await keyfiles.write(request, of_it, version.created, self._derivations, waits)
 
     def _authorise_new(self, caller: Caller, document: KeyDocument) -> None:
         self._home.require_in_force()

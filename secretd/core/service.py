@@ -33,6 +33,7 @@ from secretd.core.handling import Handler, Handlers, handlers_of
 from secretd.core.homes import Homes
 from secretd.core.inflight import InFlight
 from secretd.core.keyrounds import KeyRounds
+from secretd.core.keys import Keys
 from secretd.core.keyservice import key_handlers
 from secretd.core.keystore import KeyStore
 from secretd.core.keyuses import KeyUses
@@ -59,6 +60,7 @@ from secretd.errors import (
     StoreError,
 )
 from secretd.grantrequests import Explain, GrantAdd, GrantList, GrantRemove, GrantShow, Group
+from secretd.keyrequests import KeyExport, KeyImport
 from secretd.model import Caller, MemoryStatus, Mode, PeerStatus, Permission, SealState
 from secretd.store.base import Store
 
@@ -162,11 +164,15 @@ class Service:
             Granting(mode, self._grants, self._events),
             Explaining(mode, access, self._grants, trial),
         )
+        keys = Keys(access, self._keys, clock, self._derivations)
         self._listener_handlers: dict[type[ops.Request[Any]], ListenerHandler] = {
             ops.List: listing.list,
             ops.Count: listing.count,
             ops.Subscribe: self._subscribe,
             ops.Unsubscribe: self._unsubscribe,
+            # A password may wait for its turn longer than who gave it does.
+            KeyImport: keys.import_key,
+            KeyExport: keys.export,
         }
         self._plans = {
             request: self._plan(ops.BY_REQUEST[request]) for request in (*self._handlers, *self._listener_handlers)
@@ -244,7 +250,8 @@ class Service:
 
     def _plan(self, operation: ops.Operation) -> _Plan:
         changes = operation.audit is ops.AuditLevel.CHANGE or operation.permission in _SEALING
-        read = self._handlers.get(operation.request) if not changes else None
+        waited_for = operation.request in self._listener_handlers
+        read = self._handlers.get(operation.request) if not changes and not waited_for else None
         return _Plan(operation, read, audited=operation.audit is not ops.AuditLevel.NONE)
 
     def admit(self, caller: Caller, permission: Permission | None = None) -> None:
@@ -299,9 +306,7 @@ class Service:
     async def _handle(
         self, operation: ops.Operation, caller: Caller, request: ops.Request[Any], listener: Listener | None
     ) -> ops.Reply:
-        if operation.request in self._listener_handlers:
-            return await self._listener_handlers[operation.request](caller, request, listener)
-        handler = self._handlers[operation.request]
+        handler = self._handler(operation.request, listener)
         if operation.audit is ops.AuditLevel.CHANGE and operation.request not in _MENDING:
             self._wholeness.require()
         if operation.permission not in _SEALING and operation.request not in _OF_GRANTS:
@@ -312,6 +317,12 @@ class Service:
             reply = await handler(caller, request)
         await self._wholeness.note()
         return reply
+
+    def _handler(self, request: type[ops.Request[Any]], listener: Listener | None) -> Handler:
+        handle = self._listener_handlers.get(request)
+        if handle is None:
+            return self._handlers[request]
+        return lambda caller, asked: handle(caller, asked, listener)
 
     async def _account(self, operation: ops.Operation, caller: Caller, outcome: str) -> None:
         """Record what reveals or changes something, before its answer leaves."""

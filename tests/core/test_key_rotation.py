@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from helpers.core import Core, HandClock, in_core
+from helpers.core import Core, HandClock, Told, in_core
 from helpers.keys import CONTEXT, NIGHTLY, OTHER, PLAIN, create, describe, key_id, opened, seal
 from secretd import keyrequests as requests
 from secretd import limits, storerequests
 from secretd import operations as ops
 from secretd.core.lifecycle import DAY_S
 from secretd.errors import (
+    BusyError,
     ConflictError,
     DigestMismatchError,
     InvalidRequestError,
@@ -438,5 +439,23 @@ def test_keys_are_counted_for_nobodys_list_of_secrets(tmp_path: Path) -> None:
         await create(core, name)
         assert (await core.call(ops.List())).entries == ()
         assert (await core.call(ops.Status())).persistent == 0
+
+    in_core(tmp_path, test)
+
+
+def test_a_password_whose_giver_has_gone_is_not_tried(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        gone = Told()
+        gone.gone = True
+        await core.call(requests.KeyImport(KeyDocument(NIGHTLY, exportable=True), TestAnExport.MATERIAL))
+        password = SecretValue(b"correct horse")
+        export = requests.KeyExport(NIGHTLY, None, KeyFormat.PBS, KeyKdf.PBKDF2, password)
+        with pytest.raises(BusyError, match="nobody waits"):
+            await core.call(export, listener=gone)
+        file = await core.call(export)
+        with pytest.raises(BusyError, match="nobody waits"):
+            await core.call(requests.KeyImport(KeyDocument(OTHER), file.value, KeyFormat.PBS, password), listener=gone)
+        with pytest.raises(NoKeyError):
+            await describe(core, OTHER)
 
     in_core(tmp_path, test)
