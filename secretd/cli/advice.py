@@ -56,10 +56,7 @@ ADVICE: Advice = {
         " secretctl secret-set-xml changes what a secret is for."
     ),
     DigestMismatchError: "Read it again, with --json, and give the digest that it has now.",
-    ReferencedError: (
-        "secretctl key-describe shows who needs a key; secretctl key-detach notes that one does no more, and"
-        " secretctl key-default names another key, or none."
-    ),
+    ReferencedError: None,  # says it itself
     BusyError: None,  # says it itself
     QuotaError: "Delete what is not needed any more; the operator sets quota.secrets and quota.bytes.",
     AccessDeniedError: (
@@ -73,9 +70,7 @@ ADVICE: Advice = {
         "secretctl secret-dumpxml shows how the secret is; to have it otherwise, delete it with"
         " secretctl secret-undefine, and make it anew."
     ),
-    WrongStateError: (
-        "secretctl key-describe shows a key's state; key-enable, key-restore and key-cancel-deletion bring it back."
-    ),
+    WrongStateError: None,  # says it itself
     DecryptionError: (
         "It needs the same --context as it was sealed with, whole, and the key that sealed it, which"
         " secretctl key-list --archived shows if you may see it."
@@ -107,7 +102,18 @@ ADVICE: Advice = {
 }
 
 
+_KEY: Advice = {
+    ReferencedError: (
+        "secretctl key-describe shows who needs a key; secretctl key-detach notes that one does no more, and"
+        " secretctl key-default names another key, or none."
+    ),
+    WrongStateError: (
+        "secretctl key-describe shows a key's state; key-enable, key-restore and key-cancel-deletion bring it back."
+    ),
+}
+
 _KEY_OR_DEFAULT: Advice = {
+    **_KEY,
     InvalidRequestError: (
         "secretctl key-list shows the keys that you may see; secretctl key-default has one used where none is named."
     ),
@@ -124,6 +130,7 @@ _NEW_KEY: Advice = {
 }
 
 _KEY_OUT_OF_USE_FIRST: Advice = {
+    **_KEY,
     WrongStateError: "One that is in use is not destroyed: secretctl key-disable or secretctl key-archive comes first.",
 }
 
@@ -136,10 +143,18 @@ ADVICE_OF: dict[str, Advice] = {
         OperationInvalidError: "--system asks the host's daemon, which has grants.",
         QuotaError: "secretctl grant-list shows all grants; take back with secretctl grant-remove what is not needed.",
     },
-    "key-attach": {QuotaError: "secretctl key-detach notes that one needs it no more."},
+    "decrypt": _KEY,
+    "key-archive": _KEY,
+    "key-attach": {**_KEY, QuotaError: "secretctl key-detach notes that one needs it no more."},
+    "key-cancel-deletion": _KEY,
     "key-create": _NEW_KEY,
+    "key-default": _KEY,
     "key-delete": _KEY_OUT_OF_USE_FIRST,
+    "key-detach": _KEY,
+    "key-disable": _KEY,
+    "key-enable": _KEY,
     "key-export": {
+        **_KEY,
         InvalidDocumentError: None,
         OperationInvalidError: (
             "That was said when it was made; secretctl rewrap seals what it sealed by another key, which may be"
@@ -147,9 +162,14 @@ ADVICE_OF: dict[str, Advice] = {
         ),
     },
     "key-import": _NEW_KEY,
-    "key-rotate": {QuotaError: "Make another key, with secretctl key-create, and rewrap to that what is to last."},
+    "key-restore": _KEY,
+    "key-rotate": {
+        **_KEY,
+        QuotaError: "Make another key, with secretctl key-create, and rewrap to that what is to last.",
+    },
     "key-schedule-deletion": _KEY_OUT_OF_USE_FIRST,
-    "key-update": {DigestMismatchError: "Somebody else changed it meanwhile: look at it, and try again."},
+    "key-update": {**_KEY, DigestMismatchError: "Somebody else changed it meanwhile: look at it, and try again."},
+    "rewrap": _KEY,
     "restore": {
         OperationInvalidError: (
             "Nothing has to be deleted here: start a daemon with an empty store and this root key, and restore there;"

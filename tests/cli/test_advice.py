@@ -15,14 +15,18 @@ from secretd.errors import (
     ConflictError,
     DigestMismatchError,
     InvalidDocumentError,
+    InvalidRequestError,
+    InvalidValueError,
     NotFoundError,
     OperationInvalidError,
     PrivateError,
+    ReferencedError,
     SealError,
     SecretdError,
     StoreError,
     UnreachableError,
     UntrustedDaemonError,
+    WrongStateError,
 )
 
 
@@ -58,6 +62,16 @@ def test_advice_is_the_nearest_there_is(error: type[SecretdError], said: str) ->
         pytest.param("grant-add", ConflictError, "--replace", id="a-grants-name-is-taken"),
         pytest.param("grant-add", InvalidDocumentError, "grant-add --help", id="a-grants-document"),
         pytest.param("grant-add", DigestMismatchError, "digest that it has now", id="what-no-command-is-special-in"),
+        pytest.param("encrypt", InvalidRequestError, "key-default", id="no-default-key"),
+        pytest.param("encrypt", InvalidValueError, "", id="nothing-to-seal"),
+        pytest.param("key-archive", ReferencedError, "key-detach", id="somebody-needs-the-key"),
+        pytest.param("key-create", ConflictError, "not used again", id="an-id-of-a-key-is-taken"),
+        pytest.param("key-create", InvalidDocumentError, "key-create --help", id="a-keys-document"),
+        pytest.param("key-delete", ReferencedError, "key-detach", id="somebody-needs-it-still"),
+        pytest.param("key-delete", WrongStateError, "key-disable", id="a-key-in-use"),
+        pytest.param("key-export", OperationInvalidError, "rewrap", id="not-exportable"),
+        pytest.param("key-export", WrongStateError, "key-enable", id="a-key-out-of-use"),
+        pytest.param("key-update", DigestMismatchError, "try again", id="changed-meanwhile"),
         pytest.param("seal-retire", OperationInvalidError, "try again", id="not-sealed-anew-yet"),
         pytest.param("secret-set-value", NotFoundError, "--create", id="an-id-that-is-new"),
         pytest.param("store-accept", OperationInvalidError, "", id="nothing-to-accept"),
@@ -73,7 +87,9 @@ def test_commands_that_have_advice_of_their_own_are_there() -> None:
     assert set(ADVICE_OF) <= set(secretctl.commands)
 
 
-@pytest.mark.parametrize("error", [StoreError, BusyError], ids=["no-row", "says-it-itself"])
+@pytest.mark.parametrize(
+    "error", [StoreError, BusyError, ReferencedError], ids=["no-row", "says-it-itself", "and-so-does-this"]
+)
 def test_where_there_is_nothing_to_say_nothing_is_said(error: type[SecretdError]) -> None:
     assert advice_for(error("wrong")) is None
 

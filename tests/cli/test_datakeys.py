@@ -237,6 +237,18 @@ def test_what_is_no_blob_is_told_so_at_once(
     assert client.requests == []
 
 
+@pytest.mark.parametrize("command", ["encrypt", "decrypt", "rewrap -"])
+def test_in_a_shell_standard_input_is_no_file(
+    command: str, given: Typed, scripted: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given(f"{command}\n".encode())
+    client = scripted(Decrypt)
+
+    assert secretctl() == ExitStatus.USAGE
+    assert "standard input is the shell's own; name a file." in capsys.readouterr().err
+    assert client.requests == []
+
+
 @pytest.mark.parametrize("output", [[], ["--output", "-"]], ids=["nowhere", "standard-output"])
 def test_what_was_sealed_comes_plain_if_that_is_wanted(
     output: list[str], given: Typed, scripted: Script, capfdbinary: pytest.CaptureFixture[bytes]
