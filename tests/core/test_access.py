@@ -11,8 +11,10 @@ from uuid import UUID
 
 import pytest
 
+from helpers.access_keys import KEY, about_keys
 from helpers.core import OWNER, Core, open_core
 from secretd import grantrequests as requests
+from secretd import lifecyclerequests as lifecycles
 from secretd import operations as ops
 from secretd import storerequests
 from secretd.core.access import (
@@ -26,6 +28,8 @@ from secretd.core.access import (
 )
 from secretd.errors import AccessDeniedError, ConflictError, NotFoundError, ReadOnlyError, SecretdError
 from secretd.grants import Grant, Principal, PrincipalKind, ThatSecret
+from secretd.keyrequests import KeyCreate
+from secretd.keys import KeyDocument
 from secretd.model import (
     Attributes,
     Caller,
@@ -58,6 +62,15 @@ def examples(secret: UUID, digest: Digest | None = None) -> list[ops.Request[ops
         ops.GenerateValue(secret, 8, digest=digest),
         ops.GetValue(secret),
         ops.Delete(secret, digest),
+        lifecycles.SecretGetLifecycle(secret),
+        lifecycles.SecretArchive(secret, digest),
+        lifecycles.SecretRestore(secret, digest),
+        lifecycles.SecretAttach(secret, "sync:offsite", digest=digest),
+        lifecycles.SecretDetach(secret, "sync:offsite", digest),
+        lifecycles.SecretProtect(secret, digest),
+        lifecycles.SecretUnprotect(secret, digest),
+        lifecycles.SecretScheduleDeletion(secret, digest=digest),
+        lifecycles.SecretCancelDeletion(secret, digest),
         ops.List(),
         ops.Count(),
         ops.LookupById(secret),
@@ -108,6 +121,10 @@ _ABOUT_NO_SECRET = {
 }
 
 
+OF_KEYS = [request for name, request in about_keys(KEY).items() if name in ops.BY_NAME]
+"""An example of every operation about keys."""
+
+
 def name_of(request: ops.Request[ops.Reply]) -> str:
     return ops.BY_REQUEST[type(request)].name
 
@@ -117,7 +134,7 @@ def writes(request: ops.Request[ops.Reply]) -> bool:
 
 
 def test_the_examples_are_total() -> None:
-    assert {type(request) for request in examples(UNKNOWN)} == set(ops.BY_REQUEST)
+    assert {type(request) for request in (*examples(UNKNOWN), *OF_KEYS)} == set(ops.BY_REQUEST)
 
 
 class TestPolicy:
@@ -166,7 +183,7 @@ class TestPolicy:
         assert not READ_ONLY_PERMISSIONS & {Permission.READ_SECURE, Permission.WRITE, Permission.DELETE}
 
 
-@pytest.mark.parametrize("request_made", examples(HIDDEN), ids=name_of)
+@pytest.mark.parametrize("request_made", [*examples(HIDDEN), *OF_KEYS], ids=name_of)
 class TestMatrix:
     """Every operation, for a stranger and for a read-only connection of the owner."""
 
@@ -184,6 +201,7 @@ class TestMatrix:
         async def test(core: Core) -> None:
             await core.call(ops.SetXml(HIDDEN, SecretDocument(Attributes(usage=USAGE))))
             await core.call(ops.SetValue(HIDDEN, VALUE))
+            await core.call(KeyCreate(KeyDocument(KEY.id)))
             revision = await core.store.revision()
             permission = ops.BY_REQUEST[type(request_made)].permission
             if permission is None or permission in READ_ONLY_PERMISSIONS:
