@@ -84,6 +84,7 @@ def test_json_is_an_object_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         "private": True,
         "has_value": True,
         "usage": {"type": "ceph", "id": "client.one"},
+        "out_of_use": None,
     }
     assert spelt[-1] == {"event": "lost"}
 

@@ -52,6 +52,7 @@ from secretd.keyrequests import (
 )
 from secretd.keys import Blob, KeyBackend, KeyDocument, KeyId, KeyOrigin, KeyState, Tag
 from secretd.lifecycle import Reference, ReferenceKind
+from secretd.lifecyclerequests import SecretDeletionScheduled, SecretLifecycle
 from secretd.model import (
     Attributes,
     Digest,
@@ -138,6 +139,7 @@ JSON_OF_REPLIES = [
             "private": True,
             "has_value": True,
             "usage": {"type": "ceph", "id": "client.one"},
+            "out_of_use": None,
         },
         id="FoundEntry",
     ),
@@ -179,6 +181,7 @@ JSON_OF_REPLIES = [
                     "private": True,
                     "has_value": True,
                     "usage": {"type": "ceph", "id": "client.one"},
+                    "out_of_use": None,
                 }
             ],
             "truncated": False,
@@ -358,6 +361,22 @@ JSON_OF_REPLIES = [
     pytest.param(Encrypted(KEY, 2, Blob(b"sdb")), {"key": "nightly", "version": 2, "blob": "c2Ri"}, id="Encrypted"),
     pytest.param(
         Decrypted(KEY, 2, SecretValue(b"\xff\0")), {"key": "nightly", "version": 2, "value": "/wA="}, id="Decrypted"
+    ),
+    pytest.param(
+        SecretLifecycle(DIGEST, protected=True, archived=MOMENT, references=(Reference("vm", ReferenceKind.ACTIVE),)),
+        {
+            "digest": DIGEST,
+            "protected": True,
+            "archived": "2027-12-31T23:59:59Z",
+            "due": None,
+            "references": [{"consumer": "vm", "kind": "active"}],
+        },
+        id="SecretLifecycle",
+    ),
+    pytest.param(
+        SecretDeletionScheduled(ID, DIGEST, MOMENT),
+        {"secret": str(ID), "digest": DIGEST, "due": "2027-12-31T23:59:59Z"},
+        id="SecretDeletionScheduled",
     ),
     pytest.param(SealRotated(2), {"version": 2}, id="SealRotated"),
     pytest.param(SealRetired(2), {"version": 2}, id="SealRetired"),
