@@ -134,6 +134,19 @@ _KEY_OUT_OF_USE_FIRST: Advice = {
     WrongStateError: "One that is in use is not destroyed: secretctl key-disable or secretctl key-archive comes first.",
 }
 
+_OF_SECRETS: Advice = {
+    ReferencedError: (
+        "secretctl secret-lifecycle shows who needs a secret; secretctl secret-detach notes that one does no more."
+    ),
+    WrongStateError: (
+        "secretctl secret-lifecycle shows what befell a secret; secret-restore and secret-cancel-deletion bring it"
+        " back."
+    ),
+}
+"""What is to be said where every other row speaks of keys, by the commands that begin so."""
+
+_TO_BE_UNPROTECTED: Advice = {OperationInvalidError: "secretctl secret-unprotect lets it be deleted again."}
+
 ADVICE_OF: dict[str, Advice] = {
     "data-key-generate": _KEY_OR_DEFAULT,
     "encrypt": _KEY_OR_DEFAULT,
@@ -177,6 +190,13 @@ ADVICE_OF: dict[str, Advice] = {
         ),
     },
     "seal-retire": {OperationInvalidError: "They are sealed anew by and by: try again once none is left."},
+    "secret-attach": {QuotaError: "secretctl secret-detach notes that one needs it no more."},
+    "secret-detach": {InvalidRequestError: "secretctl secret-lifecycle shows who needs a secret."},
+    "secret-schedule-deletion": {
+        **_TO_BE_UNPROTECTED,
+        QuotaError: "secretctl secret-undefine deletes at once what nobody needs.",
+    },
+    "secret-undefine": _TO_BE_UNPROTECTED,
     "secret-set-value": {
         NotFoundError: (
             "secretctl secret-list shows the secrets that you may see; --create makes one of this id, and"
@@ -195,5 +215,6 @@ def advice_for(error: SecretdError, command: str | None = None) -> str | None:
         error: what went wrong.
         command: the name of the command that it went wrong in, if that is known.
     """
-    advice = {**ADVICE, **ADVICE_OF.get(command or "", {})}
+    of_kind = _OF_SECRETS if (command or "").startswith("secret-") else {}
+    advice = {**ADVICE, **of_kind, **ADVICE_OF.get(command or "", {})}
     return next((advice[cls] for cls in type(error).__mro__ if cls in advice), None)

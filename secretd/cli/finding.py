@@ -36,8 +36,13 @@ def _filter_options(function: _Decorated) -> _Decorated:
     return function
 
 
+def _archived_option(request: type[List | Count]) -> Callable[[_Decorated], _Decorated]:
+    return field_option(request, "archived", is_flag=True)
+
+
 @command("secret-list", "list")
 @_filter_options
+@_archived_option(List)
 @field_option(List, "usage_type", type=click.Choice([usage.value for usage in UsageType]))
 @click.option("--long", is_flag=True, help="Show what else a list tells of each: value, ephemeral and private.")
 def secret_list(
@@ -48,6 +53,7 @@ def secret_list(
     private: bool,
     no_private: bool,
     usage_type: str | None,
+    archived: bool,
     long: bool,
 ) -> None:
     """List all secrets that fit."""
@@ -55,11 +61,14 @@ def secret_list(
         ephemeral=_wanted(ephemeral, no_ephemeral),
         private=_wanted(private, no_private),
         usage_type=UsageType(usage_type) if usage_type else None,
+        archived=archived,
     )
     with invocation.asking() as client:
         listed = list(pages(client, first_page))
     entries = [entry for page in listed for entry in page.entries]
-    invocation.show(entries, lambda: output.entries_table(entries, long=long, headed=not invocation.quiet))
+    invocation.show(
+        entries, lambda: output.entries_table(entries, long=long, states=archived, headed=not invocation.quiet)
+    )
     damaged = sum(page.damaged or 0 for page in listed)
     if damaged:
         raise StoreCorruptError(f"not listed, as they do not open: {damaged}; 'secretctl check' names them")
@@ -67,11 +76,12 @@ def secret_list(
 
 @command("secret-count", "count")
 @_filter_options
+@_archived_option(Count)
 def secret_count(
-    invocation: Invocation, *, ephemeral: bool, no_ephemeral: bool, private: bool, no_private: bool
+    invocation: Invocation, *, ephemeral: bool, no_ephemeral: bool, private: bool, no_private: bool, archived: bool
 ) -> None:
     """Print how many secrets fit."""
-    reply = invocation.call(Count(_wanted(ephemeral, no_ephemeral), _wanted(private, no_private)))
+    reply = invocation.call(Count(_wanted(ephemeral, no_ephemeral), _wanted(private, no_private), archived))
     invocation.show(reply, lambda: f"{reply.secrets}\n")
 
 

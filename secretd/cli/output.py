@@ -109,16 +109,23 @@ def as_xml(document: SecretDocument | Grant | KeyDocument) -> str:
     return _CONTROLS.sub(lambda control: f"&#{ord(control[0])};", text)
 
 
-def entries_table(entries: Iterable[Entry], *, long: bool = False, headed: bool = True) -> str:
-    """Draw a list as virsh does, or a longer one that has the flags of each secret too; with its head or without."""
+def entries_table(entries: Iterable[Entry], *, long: bool = False, states: bool = False, headed: bool = True) -> str:
+    """Draw a list as virsh does, or a longer one that has the flags of each secret too, or the state of each.
+
+    Args:
+        entries: what is listed.
+        long, states: whether it has the flags, and the states.
+        headed: whether the table has its head.
+    """
     flags = _FLAGS if long else {}
-    columns = ["UUID", *flags, "Usage"]
+    columns = ["UUID", *flags, *(["State"] if states else []), "Usage"]
     return draw(
         columns if headed else [""] * len(columns),
         [
             (
                 str(entry.secret),
                 *(yes_no(getattr(entry, name)) for name in flags.values()),
+                *([_describe_state(entry)] if states else []),
                 # The last, for it may be as long as it likes.
                 describe_usage(entry.usage),
             )
@@ -130,8 +137,13 @@ def entries_table(entries: Iterable[Entry], *, long: bool = False, headed: bool 
 def entry_table(entry: Entry) -> str:
     """Draw what a list says of one secret, a line each, as virsh's commands do whose names end in -info."""
     flags = {name: yes_no(getattr(entry, field)) for name, field in _FLAGS.items()}
-    said = {"UUID": str(entry.secret), "Usage": describe_usage(entry.usage), **flags, "Digest": entry.digest}
+    state = {"State": _describe_state(entry)} if entry.out_of_use else {}
+    said = {"UUID": str(entry.secret), "Usage": describe_usage(entry.usage), **flags, **state, "Digest": entry.digest}
     return draw(["", ""], [(f"{name}:", text) for name, text in said.items()])
+
+
+def _describe_state(entry: Entry) -> str:
+    return entry.out_of_use.value if entry.out_of_use else "in-use"
 
 
 def grants_table(grants: Iterable[Grant], now: datetime, *, headed: bool = True) -> str:

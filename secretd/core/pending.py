@@ -82,8 +82,10 @@ class Pending:
                 not_deleted.append((secret, error))
         if not_deleted:
             secret, why = not_deleted[0]
-            told = {"secrets": len(not_deleted), "secret": str(secret), "reason": why.message}
-            _log.warning("secrets whose deletion is due are not deleted, and will be looked at again", extra=told)
+            _log.warning(
+                "secrets whose deletion is due are not deleted, and will be looked at again",
+                extra={"secrets": len(not_deleted), "secret": str(secret), "reason": why.message},
+            )
 
     async def _destroy(self, secret: UUID, now: int) -> None:
         async def attempt() -> None:

@@ -57,6 +57,11 @@ def test_advice_is_the_nearest_there_is(error: type[SecretdError], said: str) ->
 @pytest.mark.parametrize(
     ("command", "error", "said"),
     [
+        pytest.param("secret-archive", ReferencedError, "secret-detach", id="who-needs-a-secret"),
+        pytest.param("secret-get-value", WrongStateError, "secret-cancel-deletion", id="a-secret-out-of-use"),
+        pytest.param("secret-undefine", WrongStateError, "secret-cancel-deletion", id="one-not-deleted-at-once"),
+        pytest.param("secret-undefine", OperationInvalidError, "secret-unprotect", id="a-secret-that-is-protected"),
+        pytest.param("key-archive", ReferencedError, "key-detach", id="who-needs-a-key"),
         pytest.param("restore", OperationInvalidError, "Nothing has to be deleted", id="restore-deletes-nothing"),
         pytest.param("grant-add", OperationInvalidError, "--system", id="a-session-has-no-grants"),
         pytest.param("grant-add", ConflictError, "--replace", id="a-grants-name-is-taken"),

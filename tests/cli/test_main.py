@@ -165,7 +165,7 @@ def test_an_option_that_is_a_field_is_explained_as_the_table_does(
 READ_FROM_WORDS = {("explain", name) for name in ("secret", "usage", "uid", "gid", "groups", "unit", "read_only")}
 """What OBJECT, --as and --as-readonly say."""
 
-READ_FROM_FLAGS = {("key-attach", "kind"), ("generate-data-key", "clear")}
+READ_FROM_FLAGS = {("key-attach", "kind"), ("secret-attach", "kind"), ("generate-data-key", "clear")}
 """What --associated and --wrapped-only say."""
 
 

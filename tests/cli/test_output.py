@@ -128,6 +128,22 @@ GRANT_SPELT = {
 }
 
 JSON_OF_REPLIES = [
+    pytest.param(
+        SecretDeletionScheduled(ID, DIGEST, MOMENT),
+        {"secret": str(ID), "digest": DIGEST, "due": "2027-12-31T23:59:59Z"},
+        id="SecretDeletionScheduled",
+    ),
+    pytest.param(
+        SecretLifecycle(DIGEST, True, MOMENT, MOMENT, (Reference("job", ReferenceKind.ACTIVE),)),
+        {
+            "digest": DIGEST,
+            "protected": True,
+            "archived": "2027-12-31T23:59:59Z",
+            "due": "2027-12-31T23:59:59Z",
+            "references": [{"consumer": "job", "kind": "active"}],
+        },
+        id="SecretLifecycle",
+    ),
     pytest.param(Changed(ID, DIGEST), {"secret": str(ID), "digest": DIGEST}, id="Changed"),
     pytest.param(Found(ID, DIGEST), {"secret": str(ID), "digest": DIGEST}, id="Found"),
     pytest.param(
