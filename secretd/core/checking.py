@@ -15,7 +15,6 @@ from secretd.core.grantstore import Grants
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
 from secretd.core.keychecking import KeyLooks
-from secretd.core.keystore import KeyStore
 from secretd.core.kinds import (
     ATTRIBUTES,
     DEFAULT_KEY,
@@ -72,7 +71,6 @@ class Checking:
         seal: Seal,
         quotas: Quotas,
         grants: Grants,
-        keys: KeyStore,
         wholeness: Wholeness,
         looking_back: InFlight,
     ) -> None:
@@ -80,7 +78,6 @@ class Checking:
         self._seal = seal
         self._quotas = quotas
         self._grants = grants
-        self._keys = keys
         self._wholeness = wholeness
         self._looking_back = looking_back
 
@@ -88,16 +85,13 @@ class Checking:
         """Look at every record, and say what is wrong with which."""
         with self._looking_back.change():
             async with self._store.snapshot() as snapshot:
-                checked = _Check(snapshot, self._seal, self._quotas, self._grants, self._keys, self._wholeness.head)
-                return await checked.run()
+                return await _Check(snapshot, self._seal, self._quotas, self._grants, self._wholeness.head).run()
 
 
 class _Check:
     """One check of one snapshot."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  # as above
-        self, snapshot: Snapshot, seal: Seal, quotas: Quotas, grants: Grants, keys: KeyStore, head: HeadKeeper
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, seal: Seal, quotas: Quotas, grants: Grants, head: HeadKeeper) -> None:
         self._snapshot = snapshot
         self._seal = seal
         self._quotas = quotas
@@ -119,7 +113,7 @@ class _Check:
             USED: self._used,
             USES: self._opens,
             GRANT: self._grant,
-            **KeyLooks(snapshot, keys).looks,
+            **KeyLooks(snapshot, seal).looks,
             HEAD: _nothing,
             KEYRING: _nothing,
         }

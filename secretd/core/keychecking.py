@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from secretd.core.keyform import Key, Tombstone
-from secretd.core.keystore import KeyStore
+from secretd.core.keyrecords import KeyRecords
 from secretd.core.kinds import DEFAULT_KEY, KEY, MATERIAL, VERSION_USES
+from secretd.core.sealing import Seal
 from secretd.errors import StoreCorruptError
 from secretd.store.reading import Record, Snapshot
 
@@ -19,9 +20,9 @@ _NAME_BYTES = 32
 class KeyLooks:
     """Looks at the records of keys in one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, keys: KeyStore) -> None:
+    def __init__(self, snapshot: Snapshot, seal: Seal) -> None:
         self._snapshot = snapshot
-        self._keys = keys
+        self._records = KeyRecords(seal)
 
     @property
     def looks(self) -> dict[bytes, Callable[[Record], Awaitable[str | None]]]:
@@ -30,7 +31,7 @@ class KeyLooks:
 
     async def _key(self, record: Record) -> str | None:
         try:
-            read = self._keys.open_record(record)
+            read = self._records.key_in(record)
         except StoreCorruptError:
             return "a key does not open"
         if isinstance(read, Tombstone):
@@ -42,7 +43,7 @@ class KeyLooks:
             if material is None:
                 return f"the bytes of version {number} of the key '{read.id}' are gone"
             try:
-                self._keys.open_material(key, material.value, version)
+                self._records.material_in(key, material.value, version)
             except StoreCorruptError:
                 return f"the bytes of version {number} of the key '{read.id}' do not open"
         return None
@@ -57,20 +58,20 @@ class KeyLooks:
         return None if 1 <= _version_in(record) <= left else "bytes belong to no key"
 
     async def _uses(self, record: Record) -> str | None:
-        self._keys.version_uses.count_in(record)
+        self._records.count_in(record)
         read = await self._of(record)
         has_it = isinstance(read, Key) and _version_in(record) == read.version
         return None if has_it else "uses are counted of no version that seals"
 
     async def _default(self, record: Record) -> str | None:
-        name = self._keys.name_of(self._keys.open_default(record))
+        name = self._records.name_of(self._records.default_in(record))
         found = await self._snapshot.get(KEY + name)
         return None if found is not None else "the default key is none that is there"
 
     async def _of(self, record: Record) -> Key | Tombstone | None:
         """Give the key that a record of one of its versions belongs to; None if there is none that opens."""
         found = await self._snapshot.get(KEY + record.key[1 : 1 + _NAME_BYTES])
-        return self._keys.open_record(found) if found is not None else None
+        return self._records.key_in(found) if found is not None else None
 
 
 def _version_in(record: Record) -> int:

@@ -25,6 +25,7 @@ from secretd.core.changing import Changing
 from secretd.core.clock import Clock
 from secretd.core.keyform import Key, Tombstone, Version
 from secretd.core.keyhome import Kept, KeyHome
+from secretd.core.keyrecords import KeyRecords
 from secretd.core.kinds import DEFAULT_KEY, KEY, MATERIAL
 from secretd.core.sealing import Seal
 from secretd.core.standing import Count, ReadAtStart, Take
@@ -40,12 +41,11 @@ from secretd.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from secretd.keys import KeyId, KeyOrigin, key_id_of
+from secretd.keys import KeyId, KeyOrigin
 from secretd.model import Digest
 from secretd.store.base import Delete, Operation, Put, RevisionConflict, RevisionIs, Store
 from secretd.store.reading import Record, Snapshot
 
-_NAME_LABEL = b"secretd key"
 _DIGEST_LABEL = b"secretd key digest"
 _DIGEST_BYTES = 16
 _COUNTER_BYTES = 8
@@ -102,7 +102,8 @@ class KeyStore(KeyHome, ReadAtStart):
         self._seal = seal
         self._change = changing
         self._clock = clock
-        self.version_uses = VersionUses(store, seal)
+        self._records = KeyRecords(seal)
+        self.version_uses = VersionUses(store, self._records)
         self._are = _Are.UNREAD
         self._found = _Found()
         self._sealed: dict[bytes, bytes] = {}
@@ -131,7 +132,7 @@ class KeyStore(KeyHome, ReadAtStart):
 
     def is_free(self, key: KeyId) -> bool:
         """Whether nothing has this id, or ever had it: a record that does not open has it too."""
-        return self.name_of(key) not in self._found.taken
+        return self._records.name_of(key) not in self._found.taken
 
     def since(self, marker: KeyId | None) -> Iterator[Kept]:
         """Give the keys with ids from ``marker`` on, in their order."""
@@ -196,7 +197,7 @@ class KeyStore(KeyHome, ReadAtStart):
 
     def _read_into(self, found: _Found, record: Record) -> None:
         try:
-            read = self.open_record(record)
+            read = self._records.key_in(record)
         except StoreCorruptError:
             _log.error("a key does not open, and is as if it were not there: secretctl check says more")
             return
@@ -208,48 +209,10 @@ class KeyStore(KeyHome, ReadAtStart):
 
     def _read_default(self, record: Record) -> KeyId | _Default:
         try:
-            return self.open_default(record)
+            return self._records.default_in(record)
         except StoreCorruptError:
             _log.error("which key is the default does not open: each counts as if it were, until one is named")
             return _Default.UNREADABLE
-
-    def open_record(self, record: Record) -> Key | Tombstone:
-        """Open the record of a key.
-
-        Raises:
-            StoreCorruptError: it does not open, or is not the one of this name.
-        """
-        read = form.from_bytes(self._open(record.key, record.value).plaintext)
-        if KEY + self.name_of(read.id) != record.key:
-            raise StoreCorruptError("a key is kept under another key's name")
-        return read
-
-    def open_default(self, record: Record) -> KeyId:
-        """Open the record that says which key is the default.
-
-        Raises:
-            StoreCorruptError: it does not open, or names no key.
-        """
-        text = self._open(record.key, record.value).plaintext.decode("latin-1")
-        key = key_id_of(text)
-        if key is None or key != text:
-            raise StoreCorruptError("the default key is in a form this version does not know")
-        return key
-
-    def open_material(self, record_key: bytes, sealed: bytes, version: Version) -> bytes:
-        """Open the bytes of a version.
-
-        Raises:
-            StoreCorruptError: they do not open, or are not those that the key's record speaks of.
-        """
-        opened = self._open(record_key, sealed)
-        if (
-            opened.counter != version.material
-            or opened.domain is not Domain.SHARED
-            or len(opened.plaintext) != limits.KEY_BYTES
-        ):
-            raise StoreCorruptError("the bytes of a key are not those that its record speaks of")
-        return opened.plaintext
 
     # Changing it.
 
@@ -268,7 +231,7 @@ class KeyStore(KeyHome, ReadAtStart):
         """
         if len(self) >= limits.KEYS:
             raise QuotaError(f"there are {limits.KEYS} keys, which are all there may be")
-        kept = Kept(key, envelope.first_counter(), self.name_of(key.id))
+        kept = Kept(key, envelope.first_counter(), self._records.name_of(key.id))
         await self._make([self._put(kept), *self._put_version(kept, material)], None, kept)
         self.version_uses.begun(kept.newest)
         return kept
@@ -340,7 +303,7 @@ class KeyStore(KeyHome, ReadAtStart):
         Raises:
             BusyError, StoreError: what Store.commit raises; it can be gone on with.
         """
-        name = self.name_of(key)
+        name = self._records.name_of(key)
         tombstone, counter = self._found.unfinished[name]
         gone = [MATERIAL + name + number.to_bytes(4, "big") for number in range(1, tombstone.versions + 1)]
         for material in gone:
@@ -362,7 +325,7 @@ class KeyStore(KeyHome, ReadAtStart):
         """
         change: Operation = Delete(DEFAULT_KEY)
         if key is not None:
-            change = Put(DEFAULT_KEY, self._seal_record(DEFAULT_KEY, envelope.first_counter(), key.encode()))
+            change = Put(DEFAULT_KEY, self._records.sealed(DEFAULT_KEY, envelope.first_counter(), key.encode()))
 
         def take() -> None:
             self._found.default = key
@@ -406,13 +369,13 @@ class KeyStore(KeyHome, ReadAtStart):
         if sealed is not None:
             with suppress(StoreCorruptError):
                 # Else it was sealed anew since, and what sealed it is retired.
-                return self.open_material(key, sealed, said)
+                return self._records.material_in(key, sealed, said)
         record = await self._store.get(key)
         if self.find(kept.key.id) is not kept:
             raise RevisionConflict((KEY + kept.name,))
         if record is None:
             raise StoreCorruptError("the bytes of a key are gone; check says more")
-        material = self.open_material(key, record.value, said)
+        material = self._records.material_in(key, record.value, said)
         if len(self._sealed) >= limits.CACHE_KEY_VERSIONS:
             del self._sealed[next(iter(self._sealed))]
         self._sealed[key] = record.value
@@ -425,14 +388,14 @@ class KeyStore(KeyHome, ReadAtStart):
 
     def _put(self, kept: Kept) -> Put:
         key = KEY + kept.name
-        return Put(key, self._seal_record(key, kept.counter, form.to_bytes(kept.key)))
+        return Put(key, self._records.sealed(key, kept.counter, form.to_bytes(kept.key)))
 
     def _put_tombstone(self, name: bytes, tombstone: Tombstone, counter: int) -> Put:
-        return Put(KEY + name, self._seal_record(KEY + name, counter, form.to_bytes(tombstone)))
+        return Put(KEY + name, self._records.sealed(KEY + name, counter, form.to_bytes(tombstone)))
 
     def _put_version(self, kept: Kept, material: bytes) -> tuple[Put, Put]:
         key, counter = MATERIAL + kept.newest, kept.key.versions[-1].material
-        return Put(key, self._seal_record(key, counter, material)), self.version_uses.begin(kept.newest)
+        return Put(key, self._records.sealed(key, counter, material)), self.version_uses.begin(kept.newest)
 
     async def _make(self, changes: list[Operation], before: Kept | None, after: Kept) -> None:
         await self._settle(changes, after.name, before.counter if before else None, lambda: self._found.put(after))
@@ -470,16 +433,6 @@ class KeyStore(KeyHome, ReadAtStart):
     async def _is_made(self, change: Operation) -> bool:
         record = await self._store.get(change.key)
         return (record.value if record else None) == (change.value if isinstance(change, Put) else None)
-
-    def _open(self, key: bytes, sealed: bytes) -> envelope.Opened:
-        return envelope.open_record(self._seal.keyrings, key, sealed)
-
-    def _seal_record(self, key: bytes, counter: int, plaintext: bytes) -> bytes:
-        return envelope.seal(self._seal.keyrings[Domain.SHARED], key, counter, plaintext)
-
-    def name_of(self, key: KeyId) -> bytes:
-        """Give what the names of a key's records have in common, 32 bytes that tell nothing."""
-        return self._seal.keyrings[Domain.SHARED].mac(_NAME_LABEL, key.encode())
 
 
 def _busy() -> BusyError:

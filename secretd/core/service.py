@@ -134,7 +134,7 @@ class Service:
         self._clock = clock = Clock(store, seal, read_clock)
         self._keys = KeyStore(store, seal, changing, clock)
         self._standing = Standing(store, grants, self._keys)
-        self._checking = Checking(store, seal, quotas, grants, self._keys, self._wholeness, looking_back)
+        self._checking = Checking(store, seal, quotas, self._grants, self._wholeness, looking_back)
         self._backups = Backups(store, seal, self._wholeness, looking_back)
         self._events = Events(access)
         homes = Homes(access, seal, persistent, ephemeral)

@@ -10,27 +10,21 @@ Source: docs/keys.md, "Uses, and rotation by itself".
 
 from __future__ import annotations
 
-import struct
-
 from secretd import limits
+from secretd.core.keyrecords import KeyRecords
 from secretd.core.kinds import VERSION_USES
-from secretd.core.sealing import Seal
 from secretd.core.walking import records_of
-from secretd.crypto import envelope
-from secretd.crypto.envelope import Domain
-from secretd.errors import BusyError, StoreCorruptError
+from secretd.errors import BusyError
 from secretd.store.base import Delete, Put, RevisionConflict, RevisionIs, Store
 from secretd.store.reading import Record
-
-_COUNT = struct.Struct(">Q")
 
 
 class VersionUses:
     """The uses of the newest version of each key. A version is named by what its records are named by."""
 
-    def __init__(self, store: Store, seal: Seal) -> None:
+    def __init__(self, store: Store, records: KeyRecords) -> None:
         self._store = store
-        self._seal = seal
+        self._records = records
         self._left: dict[bytes, int] = {}
 
     def take(self, version: bytes) -> bool:
@@ -72,7 +66,7 @@ class VersionUses:
             if self._left.get(version):
                 return True
             record = await self._read(version)
-            total = self.count_in(record) + limits.VERSION_USES_BLOCK if record else limits.VERSION_USES + 1
+            total = self._records.count_in(record) + limits.VERSION_USES_BLOCK if record else limits.VERSION_USES + 1
             if record is None or total > limits.VERSION_USES:
                 return False
             try:
@@ -91,7 +85,7 @@ class VersionUses:
         """
         record = await self._read(version)
         # Nothing waits in between, so both are of one moment.
-        return self.count_in(record) - self._left.get(version, 0) if record else int(limits.VERSION_USES)
+        return self._records.count_in(record) - self._left.get(version, 0) if record else int(limits.VERSION_USES)
 
     async def forget_counts(self) -> None:
         """Remove all counts, where the store may be an older one: no version seals any more but a new one.
@@ -113,22 +107,9 @@ class VersionUses:
         """Count on nothing that was reserved."""
         self._left = {}
 
-    def count_in(self, record: Record) -> int:
-        """Give the count that a record says.
-
-        Raises:
-            StoreCorruptError: it does not open.
-        """
-        plaintext = envelope.open_record(self._seal.keyrings, record.key, record.value).plaintext
-        if len(plaintext) != _COUNT.size:
-            raise StoreCorruptError("the count of a key's uses is in a form this version does not know")
-        (count,) = _COUNT.unpack(plaintext)
-        return int(count)
-
     async def _read(self, version: bytes) -> Record | None:
         return await self._store.get(VERSION_USES + version)
 
     def _put(self, version: bytes, total: int) -> Put:
         key = VERSION_USES + version
-        keyring = self._seal.keyrings[Domain.SHARED]
-        return Put(key, envelope.seal(keyring, key, envelope.first_counter(), _COUNT.pack(total)))
+        return Put(key, self._records.sealed_count(key, total))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.core_programs import CHANGES
+from helpers.core_programs import CHANGES, KEY_CHANGES
 from helpers.syscalls import kill_at, points
 
 FIRST_SAMPLES = 4
@@ -36,7 +36,7 @@ def test_a_restore_that_is_killed_is_made_wholly_or_not_at_all(tmp_path: Path) -
         assert kill_at(found[(2 * index + 1) * len(found) // (2 * RESTORE_SAMPLES)], tmp_path) is None
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [*CHANGES, *KEY_CHANGES])
 def test_a_change_that_is_killed_is_made_wholly_or_not_at_all(tmp_path: Path, change: str) -> None:
     found = [point for point in points(change, tmp_path) if point.call == "fdatasync"]
     assert found

@@ -2,7 +2,8 @@
 
 first DIRECTORY     begin with nothing, or with what an earlier one left: make keys and store, allocate an id
 restore DIRECTORY   restore the backup that ``prepare_restore`` left there
-CHANGE DIRECTORY    make one change (see CHANGES) to what ``prepare`` left there
+CHANGE DIRECTORY    make one change (see CHANGES) to what ``prepare`` left there, or of a key (see KEY_CHANGES) to what
+                    ``prepare_keys`` did
 
 Each says "answered" once what it did was answered, and then ends in order.
 
@@ -23,10 +24,13 @@ from typing import Any
 from uuid import UUID
 
 from helpers.core import Core, open_core
+from helpers.keys import key_id
 from helpers.load import State
-from secretd import limits, storerequests
+from secretd import keyrequests, limits, storerequests
 from secretd import operations as ops
+from secretd.keys import KeyDocument, KeyId
 from secretd.model import Attributes, SealState, SecretDocument, SecretValue, Usage, UsageType
+from secretd.requests import Request
 from secretd.store import sqlite
 
 SECRET, FIRST = UUID(int=1), UUID(int=2)
@@ -46,11 +50,33 @@ CHANGES: dict[str, tuple[State | None, State | None]] = {
 """What is in the store before and after each change."""
 
 
+ROTATED, DOOMED, MADE = key_id("rotated"), key_id("doomed"), key_id("made")
+KEYS = {ROTATED: 1, DOOMED: 3}
+"""The keys that there are before a change of one, and how many versions each has."""
+
+KEY_CHANGES: dict[str, tuple[Request[Any], dict[KeyId, int]]] = {
+    "key-create": (keyrequests.KeyCreate(KeyDocument(MADE)), {**KEYS, MADE: 1}),
+    "key-rotate": (keyrequests.KeyRotate(ROTATED), {**KEYS, ROTATED: 2}),
+    "key-delete": (keyrequests.KeyDelete(DOOMED, DOOMED), {ROTATED: 1}),
+}
+"""Each change of a key, and which keys there are after it."""
+
+
 async def prepare(directory: Path, state: State | None) -> None:
     """Make a store that holds this as SECRET; None for a secret in memory, which ends with the process."""
     async with open_core(directory) as core:
         if state is not None:
             await _put(core, state.attributes, state.value)
+
+
+async def prepare_keys(directory: Path) -> None:
+    """Make a store that holds KEYS."""
+    async with open_core(directory) as core:
+        for key, versions in KEYS.items():
+            await core.call(keyrequests.KeyCreate(KeyDocument(key)))
+            for _ in range(versions - 1):
+                await core.call(keyrequests.KeyRotate(key))
+        await core.call(keyrequests.KeyDisable(DOOMED))
 
 
 async def prepare_restore(directory: Path) -> None:
@@ -101,6 +127,12 @@ async def change(name: str, directory: Path) -> None:
         say_answered()
 
 
+async def change_key(name: str, directory: Path) -> None:
+    async with open_core(directory) as core:
+        await core.call(KEY_CHANGES[name][0])
+        say_answered()
+
+
 def _bytes_of(state: State) -> bytes:
     if not isinstance(state.value, bytes):
         raise TypeError("a value of bytes is put")
@@ -147,4 +179,5 @@ if __name__ == "__main__":
     program, place = sys.argv[1:]
     sqlite.ThreadPoolExecutor = AtOnce  # type: ignore[assignment, attr-defined]  # see the module
     whole = {"first": first, "restore": restore}
-    asyncio.run(whole[program](Path(place)) if program in whole else change(program, Path(place)))
+    make = change_key if program in KEY_CHANGES else change
+    asyncio.run(whole[program](Path(place)) if program in whole else make(program, Path(place)))

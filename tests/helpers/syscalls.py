@@ -14,8 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import core_programs
-from helpers.core_programs import CHANGES, FIRST, RESTORED, SECRET, prepare, prepare_restore
+from helpers.core import open_core
+from helpers.core_programs import (
+    CHANGES,
+    FIRST,
+    KEY_CHANGES,
+    KEYS,
+    RESTORED,
+    SECRET,
+    prepare,
+    prepare_keys,
+    prepare_restore,
+)
 from helpers.load import State, audit
+from secretd import keyrequests, storerequests
+from secretd.core.kinds import MATERIAL
+from secretd.keys import KeyId
 from secretd.model import Attributes
 
 CALLS = (
@@ -61,6 +75,8 @@ def kill_at(point: Point, root: Path) -> str | None:
             _judge_first(directory, answered)
         elif point.program == "restore":
             _judge_restore(directory, answered)
+        elif point.program in KEY_CHANGES:
+            asyncio.run(_judge_keys(point.program, directory, answered))
         else:
             _judge_change(point.program, directory, answered)
     except AssertionError as error:
@@ -77,9 +93,18 @@ def _place(program: str, root: Path) -> Path:
         base = root / f"base-{program}"
         if not base.exists():
             base.mkdir(mode=0o700)
-            asyncio.run(prepare_restore(base) if program == "restore" else prepare(base, CHANGES[program][0]))
+            asyncio.run(_prepare(program, base))
         shutil.copytree(base, directory, dirs_exist_ok=True)
     return directory
+
+
+async def _prepare(program: str, base: Path) -> None:
+    if program == "restore":
+        await prepare_restore(base)
+    elif program in KEY_CHANGES:
+        await prepare_keys(base)
+    else:
+        await prepare(base, CHANGES[program][0])
 
 
 def _run(program: str, directory: Path, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -97,6 +122,20 @@ def _judge_change(program: str, directory: Path, answered: bool) -> None:
     found = seen.get(SECRET)
     allowed = [after] if answered else [before, after]
     _expect(any(_same(state, found) for state in allowed), f"found {found}, allowed {allowed}")
+
+
+async def _judge_keys(program: str, directory: Path, answered: bool) -> None:
+    allowed = [KEY_CHANGES[program][1]] if answered else [KEYS, KEY_CHANGES[program][1]]
+    async with open_core(directory) as core:
+        # What was cut short is gone on with.
+        await core.service.deletions.round()
+        listed = await core.call(keyrequests.KeyList())
+        found: dict[KeyId, int] = {entry.key: entry.version for entry in listed.entries}
+        _expect(found in allowed, f"found {found}, allowed {allowed}")
+        left = await core.store.count(MATERIAL)
+        _expect(left == sum(found.values()), f"the bytes of {left} versions are there")
+        problems = (await core.call(storerequests.Check())).problems
+        _expect(not problems, f"a check finds {problems}")
 
 
 def _judge_restore(directory: Path, answered: bool) -> None:
@@ -125,4 +164,4 @@ def _expect(condition: bool, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-PROGRAMS: tuple[str, ...] = ("first", "restore", *CHANGES)
+PROGRAMS: tuple[str, ...] = ("first", "restore", *CHANGES, *KEY_CHANGES)
