@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from time import perf_counter, time
@@ -57,6 +58,7 @@ from secretd.errors import (
     InternalError,
     OperationInvalidError,
     SecretdError,
+    StoreCorruptError,
     StoreError,
 )
 from secretd.grantrequests import Explain, GrantAdd, GrantList, GrantRemove, GrantShow, Group
@@ -342,8 +344,10 @@ class Service:
             raise OperationInvalidError("the store lacks nothing, so there is nothing to accept")
         # How often the current keys were used may be among what was lost, so they seal nothing any more.
         await self._seal.rotate()
-        await self._keys.version_uses.forget_counts()
+        with suppress(StoreCorruptError):  # without a head nothing is removed: then it is once there is one
+            await self._keys.version_uses.forget_counts()
         revision = await self._wholeness.accept()
+        await self._keys.version_uses.forget_counts()
         await self._load_standing()
         # What is in the store, and who may see it, is perhaps not what was told.
         self._events.lost()
