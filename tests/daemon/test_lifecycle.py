@@ -20,7 +20,8 @@ from helpers.raw import RawClient, code_of
 from helpers.users import NOBODY, as_user, directory_of, python_as, root_only
 from secretd import operations as ops
 from secretd.client import Client
-from secretd.errors import AccessDeniedError, ReadOnlyError, SealError, UnreachableError
+from secretd.errors import AccessDeniedError, ReadOnlyError, SealError, UnreachableError, WrongStateError
+from secretd.lifecyclerequests import SecretCancelDeletion, SecretGetLifecycle, SecretScheduleDeletion
 from secretd.model import Attributes, Mode, SealState, SecretDocument, SecretValue, SlotKind, Usage, UsageType
 
 SECRET = UUID("11111111-2222-4333-8444-555555555555")
@@ -251,6 +252,19 @@ class TestEnd:
         with RunningDaemon(tmp_path) as daemon, Client(daemon.socket) as client:
             assert client.call(ops.GetValue(SECRET)).value == VALUE
             assert client.call(ops.LookupByUsage(usage)).secret == SECRET
+
+    def test_a_deletion_that_waits_is_there_again(self, tmp_path: Path) -> None:
+        with RunningDaemon(tmp_path) as daemon, Client(daemon.socket) as client:
+            client.call(SET_VALUE)
+            due = client.call(SecretScheduleDeletion(SECRET)).due
+            daemon.kill()
+        with RunningDaemon(tmp_path) as daemon, Client(daemon.socket) as client:
+            assert client.call(SecretGetLifecycle(SECRET)).due == due
+            with pytest.raises(WrongStateError):
+                client.call(ops.GetValue(SECRET))
+            assert client.call(ops.List()).entries == ()
+            client.call(SecretCancelDeletion(SECRET))
+            assert client.call(ops.GetValue(SECRET)).value == VALUE
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_signal_ends_it_in_order(self, tmp_path: Path, number: signal.Signals) -> None:

@@ -17,8 +17,10 @@ import asyncio
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,6 +31,8 @@ from helpers.load import State
 from secretd import keyrequests, limits, storerequests
 from secretd import operations as ops
 from secretd.keys import KeyDocument, KeyId
+from secretd.lifecycle import OutOfUse
+from secretd.lifecyclerequests import SecretArchive, SecretCancelDeletion, SecretRestore, SecretScheduleDeletion
 from secretd.model import Attributes, SealState, SecretDocument, SecretValue, Usage, UsageType
 from secretd.requests import Request
 from secretd.store import sqlite
@@ -38,7 +42,12 @@ OLD = State(Attributes(Usage(UsageType.VOLUME, "/old"), "d" * 1_000), b"old" * 3
 NEW = State(Attributes(Usage(UsageType.CEPH, "new"), "n" * 2_000), b"new" * 9_000)
 RESTORED = {SECRET: OLD, FIRST: NEW}
 BACKUP = "a.backup"
+_WINDOW_S = 31 * 86_400
 IN_MEMORY = Attributes(OLD.attributes.usage, OLD.attributes.description, ephemeral=True)
+
+ARCHIVED, PENDING = (replace(OLD, out_of_use=why) for why in OutOfUse)
+DUE = "deletion-at-the-end"
+"""The change that no request asks for: the clock does, at the end of the window."""
 
 CHANGES: dict[str, tuple[State | None, State | None]] = {
     "set-xml": (OLD, State(NEW.attributes, OLD.value)),
@@ -46,6 +55,11 @@ CHANGES: dict[str, tuple[State | None, State | None]] = {
     "delete": (OLD, None),
     "to-memory": (OLD, None),
     "to-store": (None, OLD),
+    "archive": (OLD, ARCHIVED),
+    "restore-archived": (ARCHIVED, OLD),
+    "schedule-deletion": (OLD, PENDING),
+    "cancel-deletion": (PENDING, OLD),
+    DUE: (PENDING, None),
 }
 """What is in the store before and after each change."""
 
@@ -67,6 +81,8 @@ async def prepare(directory: Path, state: State | None) -> None:
     async with open_core(directory) as core:
         if state is not None:
             await _put(core, state.attributes, state.value)
+            if state.out_of_use is not None:
+                await core.call(REQUESTS["archive" if state is ARCHIVED else "schedule-deletion"])
 
 
 async def prepare_keys(directory: Path) -> None:
@@ -120,10 +136,14 @@ async def first(directory: Path) -> None:
 
 
 async def change(name: str, directory: Path) -> None:
-    async with open_core(directory) as core:
+    ahead_s = _WINDOW_S if name == DUE else 0
+    async with open_core(directory, read_clock=lambda: time.time() + ahead_s) as core:
         if name == "to-store":
             await _put(core, IN_MEMORY, OLD.value)
-        await core.call(REQUESTS[name])
+        if name == DUE:
+            await core.service.deletions.round()
+        else:
+            await core.call(REQUESTS[name])
         say_answered()
 
 
@@ -152,6 +172,10 @@ REQUESTS: dict[str, ops.Request[Any]] = {
     "delete": ops.Delete(SECRET),
     "to-memory": ops.SetXml(SECRET, SecretDocument(IN_MEMORY)),
     "to-store": ops.SetXml(SECRET, SecretDocument(OLD.attributes)),
+    "archive": SecretArchive(SECRET),
+    "restore-archived": SecretRestore(SECRET),
+    "schedule-deletion": SecretScheduleDeletion(SECRET),
+    "cancel-deletion": SecretCancelDeletion(SECRET),
 }
 
 

@@ -34,6 +34,14 @@ from secretd.core.sealing import Seal
 from secretd.core.wholeness import Wholeness
 from secretd.crypto.envelope import Domain
 from secretd.errors import SecretdError, UnreachableError
+from secretd.lifecycle import OutOfUse
+from secretd.lifecyclerequests import (
+    SecretArchive,
+    SecretCancelDeletion,
+    SecretDeletionScheduled,
+    SecretRestore,
+    SecretScheduleDeletion,
+)
 from secretd.model import Attributes, Digest, SealState, SecretDocument, SecretValue, Usage, UsageType
 from secretd.store.base import Store
 from secretd.store.registry import open_store
@@ -52,16 +60,19 @@ class State:
         attributes: all of them.
         value: its bytes; None if it has none; a number if it was made by the daemon, in so many bytes.
         digest: as it was answered; None if that was not.
+        out_of_use: why lists leave it out, if they do.
     """
 
     attributes: Attributes
     value: bytes | int | None = field(default=None, repr=False)
     digest: Digest | None = None
+    out_of_use: OutOfUse | None = None
 
     def is_seen_as(self, seen: State) -> bool:
         """Whether what an audit has read is this."""
         value = len(seen.value) if isinstance(self.value, int) and isinstance(seen.value, bytes) else seen.value
-        return self.attributes == seen.attributes and self.value == value and self.digest in (None, seen.digest)
+        alike = (self.attributes, self.out_of_use) == (seen.attributes, seen.out_of_use)
+        return alike and self.value == value and self.digest in (None, seen.digest)
 
 
 @dataclass(frozen=True)
@@ -89,16 +100,19 @@ class Worker:
         """Decide on a change; it is in flight from now on."""
         known = sorted(self.states)
         self._count += 1
+        secret = self._random.choice(known) if known else UUID(int=0)
         kinds: list[Callable[[UUID], Step]]
-        if len(known) > MOST_SECRETS:
+        if known and self.states[secret].out_of_use is not None:
+            kinds = [self._allocate, self._bring_back]
+        elif len(known) > MOST_SECRETS:
             kinds = [self._delete]
         elif not known:
             kinds = [self._allocate]
         else:
             # Set-xml most often: it moves between store and memory, and from usage to usage.
             kinds = [self._allocate, self._define, self._set_value, self._generate, self._delete, self._set_xml]
-            kinds += [self._set_xml] * 3 + [self._set_value]
-        step = self._random.choice(kinds)(self._random.choice(known) if known else UUID(int=0))
+            kinds += [self._set_xml] * 3 + [self._set_value, self._take_out]
+        step = self._random.choice(kinds)(secret)
         self.in_flight = step
         return step
 
@@ -109,7 +123,7 @@ class Worker:
             raise RuntimeError("nothing was asked")
         self.in_flight = None
         self.answered += 1
-        if isinstance(reply, ops.Changed) and step.after is not None:
+        if isinstance(reply, ops.Changed | SecretDeletionScheduled) and step.after is not None:
             self.states[reply.secret] = replace(step.after, digest=reply.digest)
         elif step.secret is not None:
             del self.states[step.secret]
@@ -194,6 +208,17 @@ class Worker:
     def _generate(self, secret: UUID) -> Step:
         length = self._random.randint(1, 5_000)
         return Step(ops.GenerateValue(secret, length), secret, State(self.states[secret].attributes, length))
+
+    def _take_out(self, secret: UUID) -> Step:
+        before = self.states[secret]
+        why = self._random.choice(list(OutOfUse))
+        request = SecretArchive if why is OutOfUse.ARCHIVED else SecretScheduleDeletion
+        return Step(request(secret, digest=self._digest(before)), secret, replace(before, out_of_use=why, digest=None))
+
+    def _bring_back(self, secret: UUID) -> Step:
+        before = self.states[secret]
+        request = SecretRestore if before.out_of_use is OutOfUse.ARCHIVED else SecretCancelDeletion
+        return Step(request(secret, self._digest(before)), secret, replace(before, out_of_use=None, digest=None))
 
     def _delete(self, secret: UUID) -> Step:
         return Step(ops.Delete(secret, self._digest(self.states[secret])), secret, None)
@@ -307,7 +332,7 @@ async def audit(root: Path) -> dict[UUID, State]:
         for state in (await secrets.page(UUID(int=0), 1_000)).states:
             value = (await secrets.read_value(state)).reveal() if state.has_value else None
             digest = seal.keyrings[Domain.SHARED].digest(state.id, state.counter, state.value_counter)
-            seen[state.id] = State(state.attributes, value, digest)
+            seen[state.id] = State(state.attributes, value, digest, state.lifecycle.out_of_use)
             if state.attributes.usage is not None:
                 _insist(await secrets.find_by_usage(state.attributes.usage) == state, "a usage leads astray")
         await _insist_on_counts(store, seen)
@@ -359,19 +384,21 @@ def check_by_client(socket: Path, seen: dict[UUID, State]) -> None:
         _insist((status.persistent, status.ephemeral) == (len(seen), 0), "the status counts wrongly")
         for secret, state in seen.items():
             attributes, entry = state.attributes, entries[secret]
-            told = (entry.digest, entry.usage, entry.private, entry.has_value)
-            _insist(told == (state.digest, attributes.usage, attributes.private, state.value is not None), "an entry")
+            told = (entry.digest, entry.usage, entry.private, entry.has_value, entry.out_of_use)
+            kept = (state.digest, attributes.usage, attributes.private, state.value is not None, state.out_of_use)
+            _insist(told == kept, "an entry")
             _insist(client.call(ops.GetXml(secret)).document.attributes == attributes, "attributes are others")
             if attributes.usage is not None:
                 _insist(client.call(ops.LookupByUsage(attributes.usage)).secret == secret, "a usage leads astray")
-            if state.value is not None and not attributes.private:
+            waits = state.out_of_use is OutOfUse.PENDING_DELETION
+            if state.value is not None and not attributes.private and not waits:
                 _insist(client.call(ops.GetValue(secret)).value.reveal() == state.value, "a value is another")
 
 
 def _list(call: Callable[[ops.List], Any]) -> Iterator[ops.Entry]:
     marker: UUID | None = None
     while True:
-        page = call(ops.List(marker=marker))
+        page = call(ops.List(archived=True, marker=marker))
         yield from page.entries
         marker = page.next_marker
         if marker is None:
