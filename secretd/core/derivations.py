@@ -50,8 +50,13 @@ class Derivations:
             raise BusyError("nobody waits for the answer any more")
         made = asyncio.get_running_loop().run_in_executor(None, derive)
         made.add_done_callback(self._end)
-        # A thread cannot be stopped: whoever is cancelled leaves it, and the next one begins when it has ended.
-        return await asyncio.shield(made)
+        try:
+            # A thread cannot be stopped: whoever is cancelled leaves it, and the next one begins when it has ended.
+            return await asyncio.shield(made)
+        finally:
+            # Its error leads to this frame by its traceback: together they would keep one another, and what the frames
+            # of the derivation hold, passwords and keys, until the garbage collector comes by.
+            del made
 
     async def _wait_for_turn(self) -> None:
         if self._waiting == limits.DERIVATIONS_WAITING:

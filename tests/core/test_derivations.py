@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Sequence
 from functools import partial
 
@@ -181,3 +183,35 @@ def test_one_that_fails_fails_for_who_asked_and_for_nobody_else() -> None:
         assert await derivations.make(lambda: "next") == "next"
 
     run(work())
+
+
+def test_an_error_goes_when_it_was_told_and_keeps_nothing_of_the_derivation() -> None:
+    """The frames of a derivation hold a password, and perhaps a key: they are not left to the garbage collector."""
+
+    async def work() -> None:
+        class Password:
+            """What a frame of the derivation holds."""
+
+        given: list[weakref.ref[Password]] = []
+
+        def fail() -> None:
+            password = Password()
+            given.append(weakref.ref(password))
+            raise WrongPasswordError("wrong")
+
+        derivations = Derivations()
+        try:
+            await derivations.make(fail)
+        except WrongPasswordError:
+            pass
+        else:
+            raise AssertionError("it did not fail")
+        # The thread may hold it until it takes the next one.
+        await derivations.make(lambda: None)
+        assert [one() for one in given] == [None]
+
+    gc.disable()
+    try:
+        run(work())
+    finally:
+        gc.enable()
