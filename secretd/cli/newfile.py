@@ -112,10 +112,9 @@ def _make_alike(path: Path, descriptor: int) -> None:
 def _name(path: Path, beside: Path, there: WhatIsThere) -> None:
     """Give a whole file its name."""
     if there is WhatIsThere.KEPT:
-        # Unlike a rename, this fails if the name was taken meanwhile.
-        path.hardlink_to(beside)
-    else:
-        beside.replace(path)
+        # Unlike a rename, this fails if the name was taken meanwhile; and unlike a link, a memory stick can do it too.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    beside.replace(path)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import signal
 import socket
@@ -62,6 +63,19 @@ def test_a_name_that_was_taken_meanwhile_stays_taken(tmp_path: Path) -> None:
         write_while_another_does(path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_is_taken_where_no_file_has_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a memory stick, whose file system knows no links."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "file"
+    with new_file(path, WhatIsThere.KEPT) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
 
 
 def test_a_name_that_is_free_is_taken(tmp_path: Path) -> None:
