@@ -9,7 +9,7 @@ import click
 from secretd import limits
 from secretd.cli.invocation import Invocation, OperationCommand, command
 from secretd.cli.output import draw, records_table, yes_no
-from secretd.cli.parameters import digest_option, field_option, named_argument, secret_argument
+from secretd.cli.parameters import consumer_argument, digest_option, field_option, secret_argument
 from secretd.lifecycle import ReferenceKind
 from secretd.lifecyclerequests import (
     SecretArchive,
@@ -29,8 +29,6 @@ from secretd.moments import format_time
 _Changing = (
     type[SecretArchive] | type[SecretRestore] | type[SecretProtect] | type[SecretUnprotect] | type[SecretCancelDeletion]
 )
-
-_consumer_argument = named_argument("consumer", metavar="CONSUMER", type=click.STRING)
 
 
 def _changing(name: str, request: _Changing, short_help: str, said: str) -> OperationCommand:
@@ -84,7 +82,7 @@ def secret_lifecycle(invocation: Invocation, secret: UUID) -> None:
 
 @command("secret-attach", "secret-attach", short_help="Note that somebody needs a secret.")
 @secret_argument
-@_consumer_argument
+@consumer_argument
 @click.option("--associated", is_flag=True, help="For no new use, but only to open what is there.")
 @digest_option(SecretAttach)
 def secret_attach(
@@ -98,7 +96,7 @@ def secret_attach(
 
 @command("secret-detach", "secret-detach", short_help="Note that somebody needs a secret no more.")
 @secret_argument
-@_consumer_argument
+@consumer_argument
 @digest_option(SecretDetach)
 def secret_detach(invocation: Invocation, *, secret: UUID, consumer: str, digest: Digest | None) -> None:
     """Detach a consumer from a secret."""

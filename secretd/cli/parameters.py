@@ -231,7 +231,7 @@ PAIR: dict[str, Any] = {"metavar": "NAME=TEXT", "type": PairType(), "multiple": 
 FILE: dict[str, Any] = {"metavar": "FILE", "type": FileType()}
 """The settings of what names a file, or standard input."""
 
-consumer_argument = click.argument("consumer", metavar="CONSUMER", type=ConsumerType())
+consumer_argument = named_argument("consumer", metavar="CONSUMER", type=ConsumerType())
 
 key_argument = click.argument("key", **KEY)
 

@@ -182,6 +182,17 @@ def test_a_window_has_bounds(days: str, scripted: Script, capsys: pytest.Capture
     assert "--days" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["a b", "\x01", "", "c" * 129])
+@pytest.mark.parametrize("command", ["secret-attach", "secret-detach"])
+def test_who_needs_a_secret_is_judged_on_the_command_line(
+    command: str, name: str, scripted: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = scripted({})
+    assert run(["-c", "x", command, str(ID), name]) == ExitStatus.USAGE
+    assert client.requests == []
+    assert "1 to 128 printable characters" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("error", [WrongStateError("it is archived"), ReferencedError("it is needed by job")])
 def test_a_refusal_is_told(
     error: WrongStateError | ReferencedError, scripted: Script, capsys: pytest.CaptureFixture[str]
