@@ -177,9 +177,13 @@ def _check_context(context: dict[str, str]) -> None:
     if len(context) > limits.CONTEXT_PAIRS:
         raise InvalidRequestError(f"an encryption context may have at most {limits.CONTEXT_PAIRS} pairs")
     if any(size > limits.CONTEXT_NAME_BYTES for size in names):
-        raise InvalidRequestError(f"a name in it may have at most {limits.CONTEXT_NAME_BYTES} bytes of UTF-8")
+        raise InvalidRequestError(
+            f"a name in an encryption context may have at most {limits.CONTEXT_NAME_BYTES} bytes of UTF-8"
+        )
     if any(size > limits.CONTEXT_TEXT_BYTES for size in texts):
-        raise InvalidRequestError(f"a text in it may have at most {limits.CONTEXT_TEXT_BYTES} bytes of UTF-8")
+        raise InvalidRequestError(
+            f"a text in an encryption context may have at most {limits.CONTEXT_TEXT_BYTES} bytes of UTF-8"
+        )
     if sum(names) + sum(texts) > limits.CONTEXT_BYTES:
         raise InvalidRequestError(f"an encryption context may have at most {limits.CONTEXT_BYTES} bytes of UTF-8")
 

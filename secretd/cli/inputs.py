@@ -218,4 +218,5 @@ def _read(source: Path | int, most_bytes: int) -> bytes:
         with open(source, "rb", closefd=not isinstance(source, int)) as opened:
             return opened.read(most_bytes + 1)
     except OSError as error:
-        raise click.BadParameter(f"cannot read {source}: {error.strerror}.") from None
+        what = f"descriptor {source}" if isinstance(source, int) else source
+        raise click.BadParameter(f"cannot read {what}: {error.strerror}.") from None

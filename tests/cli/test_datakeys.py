@@ -296,7 +296,9 @@ def test_who_names_no_key_is_told_of_the_default(
     [
         pytest.param(["a"], "it is a name and a text, as NAME=TEXT.", id="no-pair"),
         pytest.param(["a=b", "a=c"], "a name in the encryption context is empty, or there twice.", id="a-name-twice"),
-        pytest.param([f"{'x' * 129}=b"], "a name in it may have at most 128 bytes", id="a-long-name"),
+        pytest.param(
+            [f"{'x' * 129}=b"], "a name in an encryption context may have at most 128 bytes", id="a-long-name"
+        ),
         pytest.param([f"a={'x' * 1025}"], "an encryption context may have at most 1024 bytes", id="a-long-text"),
         pytest.param([f"a{i}={'x' * 1000}" for i in range(9)], "at most 8192 bytes", id="long-altogether"),
         pytest.param(["a=\x01"], "holds a character that XML cannot carry", id="a-control-character"),

@@ -142,7 +142,7 @@ def test_no_password_is_none(file: Path) -> None:
 
 
 def test_a_descriptor_that_is_not_open_is_named() -> None:
-    with pytest.raises(click.BadParameter, match=f"cannot read {2**20}: Bad file descriptor"):
+    with pytest.raises(click.BadParameter, match=f"cannot read descriptor {2**20}: Bad file descriptor"):
         inputs.read_password(2**20)
 
 
