@@ -25,5 +25,5 @@ def parse_time(text: str) -> datetime | None:
 
 
 def moment_of(seconds: int) -> datetime:
-    """Give the moment so many seconds after the beginning of 1970."""
+    """Give the moment so many seconds after the beginning of 1970, of a year up to 9999."""
     return datetime.fromtimestamp(seconds, UTC)

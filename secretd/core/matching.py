@@ -324,7 +324,7 @@ class Rules:
 
         Args:
             caller, permission: who, and what.
-            target: for which secret; EVERYTHING is for all, None for anything at all.
+            target: for which secret or key; EVERYTHING is for all secrets, None for anything at all.
             now: seconds since 1970, in UTC.
         """
         standing = caller.standing

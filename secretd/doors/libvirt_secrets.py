@@ -97,7 +97,7 @@ async def define_xml(connection: LibvirtConnection, arguments: tuple[bytes, int]
     try:
         changed = await connection.call(ops.Define(wanted))
     except WrongStateError:
-        raise  # libvirt has no such thing, so no code of its own for it
+        raise  # libvirt knows no such states, and so says nothing else of them: operation invalid it is
     except OperationInvalidError as error:
         raise internal_error(error.message, LibvirtDomain.SECRET) from None
     return secret_ref(changed.secret, wanted.attributes.usage)
