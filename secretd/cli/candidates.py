@@ -50,7 +50,7 @@ def ids(invocation: Invocation, begun: str) -> list[CompletionItem[str]]:
     if least is None or greatest is None:
         return []
     # They come in the order of their ids.
-    from_least = dropwhile(lambda entry: entry.secret < least, _entries(invocation, List()))
+    from_least = dropwhile(lambda entry: entry.secret < least, _entries(invocation, List(archived=True)))
     entries = _all(takewhile(lambda entry: entry.secret <= greatest, from_least))
     return [CompletionItem(str(entry.secret), help=output.describe_usage(entry.usage)) for entry in entries]
 
@@ -63,7 +63,7 @@ def usages(invocation: Invocation, usage_type: UsageType, begun: str) -> list[Co
         usage_type: any but NONE.
         begun: the word so far.
     """
-    entries = _all(_entries(invocation, List(usage_type=usage_type)))
+    entries = _all(_entries(invocation, List(usage_type=usage_type, archived=True)))
     names = [entry.usage.id for entry in entries if entry.usage]
     return [CompletionItem(name) for name in names if name.startswith(begun) and name.isprintable()]
 

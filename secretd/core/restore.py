@@ -25,7 +25,7 @@ from secretd.core.events import Events
 from secretd.core.head import HeadKeeper
 from secretd.core.inflight import InFlight
 from secretd.core.keyuses import KeyUses
-from secretd.core.kinds import ATTRIBUTES, GRANT, KEY, KEYRING, VERSION_USES
+from secretd.core.kinds import ATTRIBUTES, GRANT, KEY, KEYRING, TOMBSTONE, VERSION_USES
 from secretd.core.parts import Unfinished
 from secretd.core.resealing import Resealing
 from secretd.core.sealing import Foreign, Seal
@@ -206,6 +206,10 @@ class Restores:
     async def _require_empty(self) -> None:
         if await self._store.count(ATTRIBUTES) or await self._ephemeral.count():
             raise OperationInvalidError("a backup is restored only where there is no secret yet, but there are some")
+        if await self._store.count(TOMBSTONE):
+            raise OperationInvalidError(
+                "a backup is restored only where no secret was deleted at the end of its window, but one was"
+            )
         if await self._store.count(KEY):
             raise OperationInvalidError("a backup is restored only where there never was a key, but there are some")
 

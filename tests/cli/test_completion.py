@@ -198,7 +198,7 @@ def test_ids_are_asked_for_up_to_where_they_begin_otherwise(
 
     assert answered("secretctl -c x secret-dumpxml 6C") == [f"plain\t{ID}\tceph a\\tb\\x9b", f"plain\t{OTHER}\tUnused"]
     assert client.paths == [Path("x")]
-    assert client.requests == [List()]
+    assert client.requests == [List(archived=True)]
 
 
 def key_entry(key: str, description: str | None = None) -> KeyEntry:
@@ -280,7 +280,10 @@ def test_usages_are_those_of_the_type(answered: Answered, daemon: Callable[..., 
     )
 
     assert answered("secretctl -c x secret-lookup tls o") == ["plain\tone\t"]
-    assert client.requests == [List(usage_type=UsageType.TLS), List(usage_type=UsageType.TLS, marker=UUID(THIRD))]
+    assert client.requests == [
+        List(usage_type=UsageType.TLS, archived=True),
+        List(usage_type=UsageType.TLS, archived=True, marker=UUID(THIRD)),
+    ]
 
 
 def test_what_is_to_be_explained_is_offered(answered: Answered, daemon: Callable[..., ScriptedClient]) -> None:

@@ -21,7 +21,13 @@ from secretd.core import kinds
 from secretd.core.kinds import ATTRIBUTES, LATEST, OUT_OF_USE, TOMBSTONE, VALUE
 from secretd.core.lifecyclerecords import sealed
 from secretd.core.state import Wanted
-from secretd.errors import ConflictError, NotFoundError, StoreCorruptError, StoreOutcomeUnknownError
+from secretd.errors import (
+    ConflictError,
+    NotFoundError,
+    OperationInvalidError,
+    StoreCorruptError,
+    StoreOutcomeUnknownError,
+)
 from secretd.lifecycle import Lifecycle, Reference, ReferenceKind
 from secretd.lifecyclerequests import (
     SecretArchive,
@@ -506,6 +512,18 @@ def test_a_backup_has_it_and_what_is_restored_is_looked_after_at_once(tmp_path: 
     (new / "config").mkdir(mode=0o700)
     shutil.copy(tmp_path / "config" / "root.key", new / "config" / "root.key")
     in_core(new, later, clock)
+
+
+def test_nothing_is_restored_where_an_id_is_used_up(tmp_path: Path, clock: HandClock) -> None:
+    async def test(core: Core) -> None:
+        await scheduled(core)
+        backup = await backed_up(core)
+        clock.now_s += WINDOW_S
+        await look(core)
+        with pytest.raises(OperationInvalidError, match="at the end of its window"):
+            await restored(core, backup)
+
+    in_core(tmp_path, test, clock)
 
 
 def test_a_daemon_that_only_waits_may_end(tmp_path: Path, clock: HandClock) -> None:
