@@ -48,7 +48,9 @@ class Kept:
 
     def __post_init__(self) -> None:
         days = self.key.document.rotation
-        rotates = _NEVER if days is None else self.key.versions[-1].created + days * DAY_S
+        # A first version may have been made elsewhere, long before it came here: its period begins here.
+        since = self.key.versions[-1].created if self.key.version > 1 else self.key.created
+        rotates = _NEVER if days is None else since + days * DAY_S
         object.__setattr__(self, "state", state_of(self.key))
         object.__setattr__(self, "rotates", rotates)
         object.__setattr__(self, "newest", self.named(self.key.version))

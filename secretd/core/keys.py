@@ -128,8 +128,8 @@ class Keys:
         return await keyfiles.write(request, of_it, version.created, self._derivations, waits)
 
     def _authorise_new(self, caller: Caller, document: KeyDocument) -> None:
-        self._home.require_in_force()
         self._access.require(caller, Permission.KEY_ADMIN, KeyTarget(document.id, frozenset(document.tags)))
+        self._home.require_in_force()
 
     async def _keep_new(self, document: KeyDocument, version: Version, material: bytes) -> requests.KeyChanged:
         named = replace(document, id=document.id or KeyId(str(uuid4())))
@@ -357,13 +357,13 @@ class Keys:
 
     async def default(self, caller: Caller, request: requests.KeyDefault) -> requests.DefaultKey:
         """Have a key used where none is named, or none; who may has to be able to say so of the one before too."""
-        self._home.require_in_force()
         async with self._home.hold():
             after = self._visible(caller, request.key) if request.key is not None else None
             before = self._home.find(self._home.default) if self._home.default is not None else None
             for kept in (after, before):
                 if kept is not None:
                     self._access.require(caller, Permission.KEY_ADMIN, kept.key.target)
+            self._home.require_in_force()
             if after is not None:
                 keystates.require(after.state, Action.DEFAULT)
             await self._home.set_default(request.key)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
 from helpers.core import Core, HandClock, Told, in_core
 from helpers.keys import CONTEXT, NIGHTLY, OTHER, PLAIN, create, describe, key_id, opened, seal
+from helpers.tree import ROOT
 from secretd import keyrequests as requests
 from secretd import limits, storerequests
 from secretd import operations as ops
@@ -166,6 +168,25 @@ class TestAPeriod:
             await core.service.deletions.round()
             assert (await describe(core)).version == 2
             assert await opened(core, blob) == PLAIN
+
+        in_core(tmp_path, test, read_clock=clock)
+
+    def test_of_a_key_that_was_made_elsewhere_begins_here(self, tmp_path: Path) -> None:
+        """With the file that docs/pbs.md shows, which is of 2020."""
+        clock = HandClock(BEGINNING)
+        (file,) = re.findall(r"^\{.*\}$", (ROOT / "docs" / "pbs.md").read_text(), re.MULTILINE)
+
+        async def test(core: Core) -> None:
+            document = KeyDocument(NIGHTLY, rotation=90)
+            await core.call(requests.KeyImport(document, SecretValue(file.encode()), KeyFormat.PBS))
+            clock.now_s += 89 * DAY_S
+            await seal(core)
+            assert [version.created.year for version in (await describe(core)).versions] == [2020]
+            clock.now_s += DAY_S
+            await seal(core)
+            clock.now_s += 89 * DAY_S
+            await seal(core)
+            assert (await describe(core)).version == 2
 
         in_core(tmp_path, test, read_clock=clock)
 
