@@ -408,6 +408,7 @@ class KeyStore(KeyHome, ReadAtStart):
         for _ in range(limits.COMMIT_RETRIES):
             record = await self._store.get(KEY + name)
             if (envelope.peek(record.value).counter if record else None) != counter:
+                self._catch_up(record, counter)
                 break
             try:
                 await self._try(changes, [RevisionIs(KEY + name, record.revision if record else 0)], take)
@@ -415,6 +416,12 @@ class KeyStore(KeyHome, ReadAtStart):
                 continue
             return
         raise _busy()
+
+    def _catch_up(self, record: Record | None, counter: int | None) -> None:
+        """Take in what an earlier change, made unseen, left on disk; but nothing that is older than what is known."""
+        if record is not None and envelope.peek(record.value).counter > (counter or 0):
+            self._found.taken.add(record.key[len(KEY) :])
+            self._read_into(self._found, record)
 
     async def _try(self, changes: list[Operation], conditions: list[RevisionIs], take: Callable[[], None]) -> None:
         """Make a change, on disk first; ``take`` takes it in here once it is made."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,16 +20,19 @@ from secretd import keyrequests as requests
 from secretd import limits, storerequests
 from secretd.core.kinds import DEFAULT_KEY, KEY, MATERIAL, VERSION_USES
 from secretd.errors import (
+    BusyError,
     ConflictError,
     NoKeyError,
     OperationInvalidError,
     ReferencedError,
     StoreCorruptError,
+    StoreOutcomeUnknownError,
     StoreUnavailableError,
 )
 from secretd.keys import Blob, KeyDocument, KeyState
 from secretd.model import SecretValue
 from secretd.requests import Request
+from secretd.store.base import Operation, Put, RevisionIs
 
 LATER = 5
 """So many versions a key has here that is destroyed."""
@@ -102,6 +105,54 @@ def test_what_is_in_force_is_what_is_on_disk(name: str, made: bool, error: BaseE
 
     in_core(tmp_path, test)
     in_core(tmp_path, after_a_start)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_that_was_made_unseen_is_seen_when_it_is_asked_for_again(name: str, tmp_path: Path) -> None:
+    """The store fails, and then cannot even be read."""
+    request, is_made = CHANGES[name]
+
+    async def test(core: Core) -> None:
+        await create(core)
+        for _ in range(LATER - 1):
+            await core.call(requests.KeyRotate(NIGHTLY))
+
+        async def failing(_: bytes) -> NoReturn:
+            raise StoreUnavailableError("the disk is away")
+
+        async def commit(changes: Sequence[Operation], conditions: Sequence[RevisionIs] = ()) -> NoReturn:
+            patch.setattr(core.store, "get", failing)
+            await whole(changes, conditions)
+            raise StoreOutcomeUnknownError("perhaps")
+
+        whole = core.store.commit
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(core.store, "commit", commit)
+            with pytest.raises(StoreOutcomeUnknownError):
+                await core.call(request)
+        if name != "default":
+            with pytest.raises(BusyError, match="nothing was done"):
+                await core.call(request)
+        else:
+            await core.call(request)
+        assert await is_made(core)
+        await no_problems(core)
+
+    in_core(tmp_path, test)
+
+
+def test_an_older_record_that_is_put_back_while_a_key_is_used_is_not_taken_in(tmp_path: Path) -> None:
+    async def test(core: Core) -> None:
+        await create(core)
+        (old,) = (await core.store.scan(KEY)).records
+        await core.call(requests.KeyDisable(NIGHTLY))
+        await core.store.commit([Put(old.key, old.value)])
+        for _ in range(2):
+            with pytest.raises(BusyError, match="not as it was read"):
+                await core.call(requests.KeyArchive(NIGHTLY))
+        assert (await describe(core)).state is KeyState.DISABLED
+
+    in_core(tmp_path, test)
 
 
 COMMITS = 4
