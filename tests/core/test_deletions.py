@@ -343,6 +343,22 @@ class TestWhatIsAgainstIt:
         clock.now_s += WINDOW_S
         in_core(tmp_path, after, clock)
 
+    def test_a_note_of_one_that_was_cancelled(self, tmp_path: Path, clock: HandClock) -> None:
+        async def before(core: Core) -> None:
+            await scheduled(core)
+            note = await core.store.get(OUT_OF_USE + SECRET.bytes)
+            assert note is not None
+            await core.call(SecretCancelDeletion(SECRET))
+            await core.store.commit([Put(note.key, note.value)], [])
+
+        async def after(core: Core) -> None:
+            await look(core)
+            assert (await core.call(ops.GetValue(SECRET))).value.reveal() == b"value"
+
+        in_core(tmp_path, before, clock)
+        clock.now_s += WINDOW_S
+        in_core(tmp_path, after, clock)
+
     def test_a_time_that_nobody_can_tell(self, tmp_path: Path, clock: HandClock) -> None:
         async def before(core: Core) -> None:
             await scheduled(core)
@@ -354,6 +370,8 @@ class TestWhatIsAgainstIt:
             assert await is_there(core)
             with pytest.raises(StoreCorruptError):
                 await core.call(SecretScheduleDeletion(OTHER))
+            await core.call(SecretCancelDeletion(SECRET))
+            assert (await core.call(ops.GetValue(SECRET))).value.reveal() == b"value"
 
         in_core(tmp_path, before, clock)
         clock.now_s += WINDOW_S
