@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from enum import EnumMeta
 from itertools import chain
@@ -12,6 +13,8 @@ import pytest
 
 from secretd import limits
 from secretd.client import read_secret, write_secret
+from secretd.crypto.blob import open_blob, peek_blob
+from secretd.crypto.context import spell_context
 from secretd.documents.events import is_event, read_event, write_event
 from secretd.documents.key import read_key, write_key
 from secretd.documents.messages import open_request, read_reply, write_request
@@ -132,6 +135,19 @@ def test_the_key_is_written_as_it_is_shown() -> None:
     assert found
     shown = re.sub(r"^    ", "", found[0], flags=re.MULTILINE)
     assert write_key(read_key(shown.encode())) == shown
+
+
+def test_the_blobs_are_what_a_key_seals() -> None:
+    """They open under the bytes that docs/storage-format.md has for its own blob."""
+    shown = set(re.findall("<blob>([^<]+)</blob>", "".join(EXAMPLES)))
+    assert len(shown) == 3
+    opened = set()
+    for blob in map(b64decode, shown):
+        sealer = peek_blob(blob)
+        assert sealer is not None
+        assert (sealer.key, sealer.version) == ("nightly", 2)
+        opened.add(open_blob(bytes(range(0x40, 0x60)), sealer, spell_context({"datastore": "tank"}), blob))
+    assert opened == {b"Z" * 32, b"open sesame"}
 
 
 def test_every_code_has_its_line() -> None:
