@@ -174,7 +174,13 @@ ADVICE_OF: dict[str, Advice] = {
             " exportable."
         ),
     },
-    "key-import": _NEW_KEY,
+    "key-import": {
+        **_NEW_KEY,
+        InvalidValueError: (
+            "A key that is in no key file is read as it is, 32 bytes: base64, as key-export has it on standard output,"
+            " is decoded first, with base64 -d."
+        ),
+    },
     "key-restore": _KEY,
     "key-rotate": {
         **_KEY,

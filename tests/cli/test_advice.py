@@ -76,6 +76,7 @@ def test_advice_is_the_nearest_there_is(error: type[SecretdError], said: str) ->
         pytest.param("key-delete", WrongStateError, "key-disable", id="a-key-in-use"),
         pytest.param("key-export", OperationInvalidError, "rewrap", id="not-exportable"),
         pytest.param("key-export", WrongStateError, "key-enable", id="a-key-out-of-use"),
+        pytest.param("key-import", InvalidValueError, "base64 -d", id="a-key-in-base64"),
         pytest.param("key-update", DigestMismatchError, "try again", id="changed-meanwhile"),
         pytest.param("seal-retire", OperationInvalidError, "try again", id="not-sealed-anew-yet"),
         pytest.param("secret-set-value", NotFoundError, "--create", id="an-id-that-is-new"),
