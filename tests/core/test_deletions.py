@@ -21,12 +21,15 @@ from secretd.core import kinds
 from secretd.core.kinds import ATTRIBUTES, LATEST, OUT_OF_USE, TOMBSTONE, VALUE
 from secretd.core.lifecyclerecords import sealed
 from secretd.core.state import Wanted
+from secretd.crypto import envelope
+from secretd.crypto.envelope import Domain
 from secretd.errors import (
     ConflictError,
     NotFoundError,
     OperationInvalidError,
     StoreCorruptError,
     StoreOutcomeUnknownError,
+    StoreUnavailableError,
 )
 from secretd.lifecycle import Lifecycle, Reference, ReferenceKind
 from secretd.lifecyclerequests import (
@@ -38,6 +41,7 @@ from secretd.lifecyclerequests import (
 from secretd.model import Attributes, Caller, SecretDocument, SecretValue, Usage, UsageType
 from secretd.moments import moment_of
 from secretd.store.base import Put
+from secretd.store.reading import Page
 
 SECRET, OTHER = UUID(int=1), UUID(int=2)
 USAGE = Usage(UsageType.CEPH, "client.admin")
@@ -359,6 +363,26 @@ class TestWhatIsAgainstIt:
         clock.now_s += WINDOW_S
         in_core(tmp_path, after, clock)
 
+    def test_a_store_that_cannot_be_looked_through(
+        self, tmp_path: Path, clock: HandClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(*_: object) -> Page:
+            raise StoreUnavailableError("not now")
+
+        async def test(core: Core) -> None:
+            # As if the first round of this start had not come yet.
+            core.service.deletions.begin()
+            with monkeypatch.context() as patched:
+                patched.setattr(core.store, "scan", fail)
+                await look(core)
+            assert "not all secrets that wait for their deletion are known" in caplog.messages
+            await look(core)
+            assert not await is_there(core)
+
+        in_core(tmp_path, scheduled, clock)
+        clock.now_s += WINDOW_S
+        in_core(tmp_path, test, clock)
+
     def test_a_time_that_nobody_can_tell(self, tmp_path: Path, clock: HandClock) -> None:
         async def before(core: Core) -> None:
             await scheduled(core)
@@ -589,6 +613,27 @@ class TestCheck:
             await core.store.commit([sealed(core.seal.keyrings, key, 1, moment)], [])
             found = await core.call(storerequests.Check())
             assert found.problems == (storerequests.Problem(problem, UUID(bytes=key[1:])),)
+
+        in_core(tmp_path, test, clock)
+
+    def test_a_secret_that_does_not_open_is_told_of_once(self, tmp_path: Path, clock: HandClock) -> None:
+        async def test(core: Core) -> None:
+            await scheduled(core)
+            await core.call(ops.Define(SecretDocument(Attributes())))
+            await break_record(core, ATTRIBUTES + SECRET.bytes)
+            told = (await core.call(storerequests.Check())).problems
+            assert [one for one in told if one.secret == SECRET] == [
+                storerequests.Problem("a record does not open", SECRET)
+            ]
+
+        in_core(tmp_path, test, clock)
+
+    def test_a_moment_of_another_length(self, tmp_path: Path, clock: HandClock) -> None:
+        async def test(core: Core) -> None:
+            keyring = core.seal.keyrings[Domain.SHARED]
+            await core.store.commit([Put(LATEST, envelope.seal(keyring, LATEST, 1, b"soon"))], [])
+            found = await core.call(storerequests.Check())
+            assert [one.what for one in found.problems] == ["a record does not open"]
 
         in_core(tmp_path, test, clock)
 
