@@ -31,7 +31,7 @@ class Waiting(Generic[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         # ``await coroutine`` refuses one that was started (Python: "being awaited already"), so this is
         # PEP 380's expansion of ``yield from``, begun after its first step.
-        waits_for = self._first
+        waits_for, self._first = self._first, None
         while True:
             try:
                 sent = yield waits_for
@@ -39,11 +39,16 @@ class Waiting(Generic[T]):
                 resume = partial(self._coroutine.throw, error)
             else:
                 resume = partial(self._coroutine.send, sent)
+            # An error has this frame in its traceback. If this frame led back to it, they would keep one another, and
+            # what all the other frames hold, values and passwords, until the garbage collector comes by.
+            del waits_for
             try:
                 waits_for = resume()
             except StopIteration as stop:
                 result: T = stop.value
                 return result
+            finally:
+                del resume
 
 
 def step(coroutine: Coroutine[Any, Any, T]) -> Done[T] | Waiting[T]:

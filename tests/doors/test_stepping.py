@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -66,6 +68,36 @@ def test_the_failure_of_what_it_waits_for_reaches_it() -> None:
         assert await stepped == "caught"
 
     asyncio.run(run())
+
+
+def test_a_failure_goes_when_it_was_dealt_with() -> None:
+    """Its traceback leads to values and passwords, so it is not left to the garbage collector."""
+
+    class WatchedError(Exception):
+        """One that can be watched, as Python's own cannot."""
+
+    failures: list[weakref.ref[WatchedError]] = []
+
+    async def fail() -> None:
+        futures: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future()]
+
+        async def waits() -> None:
+            try:
+                await futures[0]
+            except WatchedError as error:
+                failures.append(weakref.ref(error))
+
+        stepped = step(waits())
+        futures.pop().set_exception(WatchedError())
+        assert isinstance(stepped, Waiting)
+        await stepped
+
+    gc.disable()
+    try:
+        asyncio.run(fail())
+        assert [failure() for failure in failures] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_cancellation_reaches_it() -> None:
