@@ -113,8 +113,13 @@ class SqliteStore(Store):
         if self._quiet.is_set():
             self._quiet.clear()
             self._start_group()
-        # If the caller is cancelled here, the future is, and the group goes on without anybody to answer.
-        return await waiting.revision
+        try:
+            # If the caller is cancelled here, the future is, and the group goes on without anybody to answer.
+            return await waiting.revision
+        finally:
+            # An error has this frame in its traceback, and may not be held by it: together they would keep one another,
+            # and the values that the frames of the callers hold, until the garbage collector comes by.
+            del waiting
 
     def _keep_summary(self, summary: Summary) -> None:
         self._database.summary = summary
@@ -206,7 +211,10 @@ class SqliteStore(Store):
             self._pace.took(perf_counter() - began_s)
             self._look_after_log()
         if isinstance(outcome, Exception):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome  # as in _commit
         self._changes.publish(outcome.revision, outcome.changes)
         return outcome.revision
 
@@ -217,6 +225,8 @@ class SqliteStore(Store):
         self._when_done(work, partial(self._finish_group, group))
 
     def _finish_group(self, group: list[_Waiting], work: Future[tuple[list[Outcome], float]]) -> None:
+        if self._newest_work is work:
+            self._newest_work = None  # it would keep what it ended with until the next work
         error = work.exception()
         if error is None:
             outcomes, seconds = work.result()

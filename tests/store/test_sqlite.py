@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import resource
 import sqlite3
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from secretd.store.base import Change, Compacted, Delete, Put, RevisionConflict,
 from secretd.store.sqlite import SqliteStore
 from secretd.store.sqlite_database import Database
 from secretd.store.sqlite_files import DATABASE, RESERVE
+from secretd.store.sqlite_pace import Pace
 from secretd.store.summary import Replacement, Summary
 
 
@@ -117,6 +120,28 @@ def test_a_group_of_conflicts_writes_nothing(tmp_path: Path) -> None:
             assert log_bytes(tmp_path) == before
 
     run(body())
+
+
+@pytest.mark.parametrize("here", [False, True], ids=["in-the-thread", "on-the-loop"])
+def test_a_conflict_goes_when_it_was_dealt_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool) -> None:
+    """Its traceback leads to the values of who made the commit, so it is not left to the garbage collector."""
+    monkeypatch.setattr(Pace, "allows", here)
+    conflicts: list[weakref.ref[RevisionConflict]] = []
+
+    async def work() -> None:
+        async with opened(tmp_path / "store") as store:
+            try:
+                await store.commit([Put(b"k", b"v")], [RevisionIs(b"k", 7)])
+            except RevisionConflict as conflict:
+                conflicts.append(weakref.ref(conflict))
+            await asyncio.sleep(0)  # until then the loop holds what it woke this task with
+            assert [conflict() for conflict in conflicts] == [None]
+
+    gc.disable()
+    try:
+        run(work())
+    finally:
+        gc.enable()
 
 
 def test_a_watch_may_start_at_the_revision_at_any_moment(tmp_path: Path) -> None:
