@@ -176,11 +176,11 @@ def _check_context(context: dict[str, str]) -> None:
     names, texts = [len(name.encode()) for name in context], [len(text.encode()) for text in context.values()]
     if len(context) > limits.CONTEXT_PAIRS:
         raise InvalidRequestError(f"an encryption context may have at most {limits.CONTEXT_PAIRS} pairs")
-    if any(size > limits.CONTEXT_NAME_BYTES for size in names):
+    if max(names, default=0) > limits.CONTEXT_NAME_BYTES:
         raise InvalidRequestError(
             f"a name in an encryption context may have at most {limits.CONTEXT_NAME_BYTES} bytes of UTF-8"
         )
-    if any(size > limits.CONTEXT_TEXT_BYTES for size in texts):
+    if max(texts, default=0) > limits.CONTEXT_TEXT_BYTES:
         raise InvalidRequestError(
             f"a text in an encryption context may have at most {limits.CONTEXT_TEXT_BYTES} bytes of UTF-8"
         )

@@ -33,6 +33,9 @@ _SCALAR = "([0-9A-Za-z:._-]+)"
 TEXT = "[ -%'-;=?-~]+"
 """Printable ASCII but ``&``, ``<`` and ``>``."""
 
+_GROUP = re.compile("[(](?![?])")
+"""Where in a pattern a group begins that is read."""
+
 _USAGE = f"<usage type='([a-z]+)'><([a-z]+)>({TEXT})</([a-z]+)></usage>"
 _SECRET = (
     f"<secret ephemeral='{_SCALAR}' private='{_SCALAR}'>(?:<uuid>{_SCALAR}</uuid>)?"
@@ -49,13 +52,10 @@ class _OtherSpelling(Exception):  # noqa: N818  # no failure: somebody else has 
 
 @dataclass(frozen=True, slots=True)
 class _Child:
-    """A child element: its pattern, the number of groups in that, and what they say."""
+    """A child element: its pattern, and what reads its one group, or all of them if it has several."""
 
-    name: str
     pattern: str
-    groups: int
-    read: Callable[[Groups], Any]
-    many: bool = False
+    read: Callable[[Any], Any]
 
 
 class ExactForm:
@@ -68,21 +68,30 @@ class ExactForm:
 
     def __init__(self, record: type, tag: str) -> None:
         self._record = record
-        self._attributes: list[tuple[str, Callable[[str], Any]]] = []
-        self._children: list[_Child] = []
-        attributes, children, may_be_empty = "", "", True
-        for item in fields_of(record):
-            scalar = scalar_of(item)
-            if scalar:
-                self._attributes.append((item.name, scalar.parse))
+        self._texts: list[tuple[str, int, Callable[[str], Any]]] = []
+        self._nouns: list[tuple[str, slice, Callable[[Groups], Any]]] = []
+        self._lists: dict[str, tuple[Any, ...]] = {}
+        attributes, children, may_be_empty, taken = "", "", True, 0
+        # Attributes stand before all children, whatever the order of the fields is.
+        for item in sorted(fields_of(record), key=lambda item: scalar_of(item) is None):
+            if scalar := scalar_of(item):
+                self._texts.append((item.name, taken, _surely(scalar.parse)))
                 attributes += _optional(f" {item.xml_name}='{_SCALAR}'", item)
+                taken += 1
+                continue
+            child = _child(item)
+            groups = len(_GROUP.findall(child.pattern))
+            if groups == 1:
+                self._texts.append((item.name, taken, child.read))
             else:
-                self._children.append(child := _child(item))
-                children += _optional(child.pattern, item)
-                may_be_empty = may_be_empty and not item.required
+                self._nouns.append((item.name, slice(taken, taken + groups), child.read))
+            if item.many:
+                self._lists[item.name] = ()
+            children += _optional(child.pattern, item)
+            may_be_empty = may_be_empty and not item.required
+            taken += groups
         ends = ["/>"] * may_be_empty + [f">{children}</{tag}>"] * bool(children)
         self.pattern = f"<{tag}{attributes}(?:{'|'.join(ends)})"
-        self.groups = re.compile(self.pattern).groups
 
     def read(self, groups: Groups) -> Any:
         """Make the dataclass of what the groups of the pattern hold.
@@ -90,15 +99,15 @@ class ExactForm:
         Raises:
             SecretdError, _OtherSpelling: a field is not right.
         """
-        given = {}
-        for (name, parse), text in zip(self._attributes, groups, strict=False):
+        given: dict[str, Any] = dict(self._lists)
+        for name, group, read in self._texts:
+            text = groups[group]
             if text is not None:
-                given[name] = _sure(parse(text))
-        first = len(self._attributes)
-        for child in self._children:
-            if child.many or groups[first] is not None:
-                given[child.name] = child.read(groups[first : first + child.groups])
-            first += child.groups
+                given[name] = read(text)
+        for name, several, read_all in self._nouns:
+            said = groups[several]
+            if said[0] is not None:
+                given[name] = read_all(said)
         return self._record(**given)
 
 
@@ -150,6 +159,10 @@ def _sure(value: Any) -> Any:
     return value
 
 
+def _surely(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: _sure(parse(text))
+
+
 def _usage(groups: Groups) -> Usage:
     kind = USAGE_TYPE.parse(groups[0])
     if not USAGE_CHILDREN.get(kind) == groups[1] == groups[3]:
@@ -168,13 +181,13 @@ def _secret(groups: Groups) -> SecretDocument:
     return SecretDocument(attributes, None if secret is None else _sure(parse_uuid(secret)))
 
 
-_MODEL: Mapping[type, tuple[str, int, Callable[[Groups], Any]]] = MappingProxyType(
+_MODEL: Mapping[type, tuple[str, Callable[[Groups], Any]]] = MappingProxyType(
     {
-        SecretDocument: (_SECRET, 8, _secret),
-        Usage: (_USAGE, 4, _usage),
+        SecretDocument: (_SECRET, _secret),
+        Usage: (_USAGE, _usage),
     }
 )
-"""How the nouns of the model that name their own element are spelt and read: the pattern, its groups, the reader."""
+"""How the nouns of the model that name their own element are spelt and read: the pattern, and what reads its groups."""
 
 _NAMED: Mapping[type, tuple[str, Callable[[str], Any]]] = MappingProxyType(
     {
@@ -191,15 +204,15 @@ def _child(item: Field) -> _Child:
         return _many(item)
     if item.type in _NAMED:
         pattern, read = _NAMED[item.type]
-        return _Child(item.name, f"<{item.xml_name}>({pattern})</{item.xml_name}>", 1, lambda groups: read(groups[0]))
-    return _Child(item.name, *_MODEL[item.type])
+        return _Child(f"<{item.xml_name}>({pattern})</{item.xml_name}>", read)
+    return _Child(*_MODEL[item.type])
 
 
 def _many(item: Field) -> _Child:
     part = ExactForm(item.type, tag_of(item))
     one = re.compile(part.pattern)
 
-    def read(groups: Groups) -> tuple[Any, ...]:
-        return tuple(part.read(found.groups()) for found in one.finditer(groups[0] or ""))
+    def read(text: str) -> tuple[Any, ...]:
+        return tuple([part.read(found.groups()) for found in one.finditer(text)])
 
-    return _Child(item.name, f"((?:{re.sub('[(](?![?])', '(?:', part.pattern)})*)", 1, read, many=True)
+    return _Child(f"((?:{_GROUP.sub('(?:', part.pattern)})*)", read)
