@@ -53,10 +53,12 @@ def entry(secret: str, usage: Usage | None = None) -> Entry:
 # The shells themselves.
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    with RunningDaemon(tmp_path / "daemon") as daemon:
-        environment = with_secretctl(tmp_path / "programs", {**daemon.environment, "TERM": "xterm"})
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A daemon with two secrets, which no test changes."""
+    directory = tmp_path_factory.mktemp("completion")
+    with RunningDaemon(directory / "daemon") as daemon:
+        environment = with_secretctl(directory / "programs", {**daemon.environment, "TERM": "xterm"})
         for secret, usage in ((ID, "iqn.2026-11.org.example:one"), (THIRD, "two words")):
             document = f"<secret><uuid>{secret}</uuid><usage type='iscsi'><target>{usage}</target></usage></secret>"
             subprocess.run(
