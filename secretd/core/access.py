@@ -100,6 +100,10 @@ def granted(owner: Policy, rules: Callable[[], GrantRules]) -> Policy:
     return policy
 
 
+_PERMISSIONS = tuple(Permission)
+"""At hand, as it is asked for each message: to go through an Enum is to make a list of it."""
+
+
 class Access:
     """Judges callers by one policy.
 
@@ -137,7 +141,7 @@ class Access:
         if permission is not None:
             self.require(caller, permission, None)
             return
-        for one in Permission:
+        for one in _PERMISSIONS:
             if self.allows(caller, one, None):
                 return
         self._require_known()

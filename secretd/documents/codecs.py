@@ -76,6 +76,9 @@ class Codec:
                 self._attributes.append(_Attribute(item.name, item.xml_name, scalar))
             else:
                 self._children[tag_of(item)] = _child(item)
+        # What a message is written by, at hand: every call writes one, at each end.
+        self._written_attributes = [(each.name, each.xml_name, each.scalar.format) for each in self._attributes]
+        self._written_children = [(child.name, child.many, child.write) for child in self._children.values()]
 
     def read(self, element: etree._Element, carried: SecretValue | None) -> Any:
         """Read an element that a schema has accepted.
@@ -116,16 +119,18 @@ class Codec:
             InvalidDocumentError: a text has a character that XML cannot carry.
         """
         start = f"<{self._tag}"
-        for attribute in self._attributes:
-            value = getattr(record, attribute.name)
+        for name, xml_name, spell in self._written_attributes:
+            value = getattr(record, name)
             if value is not None:
-                start += f" {attribute.xml_name}='{attribute.scalar.format(value)}'"
-        children = []
-        for child in self._children.values():
-            value = getattr(record, child.name)
-            if value is not None:
-                children += [child.write(part, by_descriptor) for part in (value if child.many else (value,))]
-        return f"{start}>{''.join(children)}</{self._tag}>" if children else f"{start}/>"
+                start += f" {xml_name}='{spell(value)}'"
+        children = ""
+        for name, many, write in self._written_children:
+            value = getattr(record, name)
+            if many:
+                children += "".join([write(part, by_descriptor) for part in value])
+            elif value is not None:
+                children += write(value, by_descriptor)
+        return f"{start}>{children}</{self._tag}>" if children else f"{start}/>"
 
 
 def _text(item: Field) -> tuple[Reader, Writer]:

@@ -7,8 +7,11 @@ becomes a character reference, for a parser must turn a bare one into a line fee
 
 from __future__ import annotations
 
-_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;", "\r": "&#13;"})
+import re
 
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;", "\r": "&#13;"})
+_SPECIAL = re.compile("[&<>'\"\r]")
+"""Most texts have none of them, which is told sooner than the same text is written anew."""
 
 _ATTRIBUTE_ESCAPES = _ESCAPES | str.maketrans({"\t": "&#9;", "\n": "&#10;"})
 
@@ -19,7 +22,7 @@ def escape(text: str) -> str:
     Args:
         text: of characters that XML can carry (model.check_text refuses all others).
     """
-    return text.translate(_ESCAPES)
+    return text.translate(_ESCAPES) if _SPECIAL.search(text) else text
 
 
 def escape_attribute(text: str) -> str:

@@ -122,6 +122,7 @@ class ExactReader:
 
     def __init__(self, start: str, end: str, forms: Mapping[str, ExactForm]) -> None:
         self._start = re.compile(f"{start}<([a-z-]+)")
+        self._name = self._start.groups
         self._forms = {name: (form, re.compile(form.pattern + re.escape(end))) for name, form in forms.items()}
 
     def read(self, body: bytes) -> tuple[Groups, Any] | None:
@@ -132,10 +133,11 @@ class ExactReader:
         """
         text = body.decode("ascii", "replace")
         start = self._start.match(text)
-        if start is None or start[start.lastindex or 0] not in self._forms:
+        known = start and self._forms.get(start[self._name])
+        if not start or not known:
             return None
-        form, pattern = self._forms[start[start.lastindex or 0]]
-        element = pattern.fullmatch(text, start.start(start.lastindex or 0) - 1)
+        form, pattern = known
+        element = pattern.fullmatch(text, start.start(self._name) - 1)
         if element is None:
             return None
         try:
