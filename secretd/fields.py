@@ -50,10 +50,16 @@ class Field:
     help: Help
 
 
+_known: dict[type, tuple[Field, ...]] = {}
+"""What was listed before: all readers and writers of messages ask, and to read the hints of a class takes long."""
+
+
 def fields_of(record: type) -> tuple[Field, ...]:
     """List the fields of a request, a reply or a part of one, in the order of the class."""
-    hints = get_type_hints(record, include_extras=True)
-    return tuple(_field(item.name, hints[item.name], item.default is MISSING) for item in fields(record))
+    if record not in _known:
+        hints = get_type_hints(record, include_extras=True)
+        _known[record] = tuple(_field(item.name, hints[item.name], item.default is MISSING) for item in fields(record))
+    return _known[record]
 
 
 def _field(name: str, hint: object, required: bool) -> Field:

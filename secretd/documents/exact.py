@@ -123,7 +123,9 @@ class ExactReader:
     def __init__(self, start: str, end: str, forms: Mapping[str, ExactForm]) -> None:
         self._start = re.compile(f"{start}<([a-z-]+)")
         self._name = self._start.groups
-        self._forms = {name: (form, re.compile(form.pattern + re.escape(end))) for name, form in forms.items()}
+        self._end = re.escape(end)
+        self._forms = forms
+        self._patterns: dict[str, re.Pattern[str]] = {}
 
     def read(self, body: bytes) -> tuple[Groups, Any] | None:
         """Read a message that is spelt exactly so.
@@ -133,17 +135,21 @@ class ExactReader:
         """
         text = body.decode("ascii", "replace")
         start = self._start.match(text)
-        known = start and self._forms.get(start[self._name])
-        if not start or not known:
+        name = start[self._name] if start else ""
+        if not start or name not in self._forms:
             return None
-        form, pattern = known
-        element = pattern.fullmatch(text, start.start(self._name) - 1)
+        element = (self._patterns.get(name) or self._compile(name)).fullmatch(text, start.start(self._name) - 1)
         if element is None:
             return None
         try:
-            return start.groups(), form.read(element.groups())
+            return start.groups(), self._forms[name].read(element.groups())
         except (SecretdError, _OtherSpelling):
             return None
+
+    def _compile(self, name: str) -> re.Pattern[str]:
+        """Make a pattern where it is first needed: to make all of them takes a good part of a start."""
+        self._patterns[name] = re.compile(self._forms[name].pattern + self._end)
+        return self._patterns[name]
 
 
 def has_exact_form(record: type) -> bool:
