@@ -263,6 +263,7 @@ def test_a_store_whose_head_is_gone_is_accepted_without_its_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "COMMIT_OPERATIONS", 8)
+    monkeypatch.setattr(limits, "RESEAL_RECORDS", 4)  # of which each has its condition
 
     async def first(core: Core) -> None:
         for _ in range(10):
